@@ -13,7 +13,8 @@ import {
   type Inspection,
 } from '../../../crds/src/index.ts';
 import { migrationRequests, pods, realClock, type Clock } from '../../../kube/src/index.ts';
-import type { Checkpointer, DumpResult } from '../node/dump/checkpointer.ts';
+import type { Checkpointer } from '../node/dump/checkpointer.ts';
+import type { DumpResult } from '../node/dump/pod-dump.ts';
 import type { LimitedQueuePair } from '../node/device/retry-budget.ts';
 import type { PodProbes, ProbeAnswers } from '../node/probes/probe-answers.ts';
 import { AgentError } from '../support/errors.ts';

@@ -3,10 +3,10 @@
 // in which order, with which fault points, is the product's code.
 import {
   Checkpointer,
-  type DumpResult,
   type CgroupControl,
   type LocalPod,
 } from '../../../node-agent/src/node/dump/checkpointer.ts';
+import type { DumpResult } from '../../../node-agent/src/node/dump/pod-dump.ts';
 import type { Container as RuntimeContainer } from '../../../node-agent/src/node/runtime/containers.ts';
 import { GIVE_UP_MS } from '../../../node-agent/src/node/runtime/runc.ts';
 import {

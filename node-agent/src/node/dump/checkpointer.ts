@@ -3,17 +3,14 @@
 // containers, and undo all of that or stop the pod. The reconcilers of source and checkpoint and the orphan sweep call
 // it. Every method may be repeated and passes two fault points (docs/faults.md). What one method undoes, and in which
 // order, is modelled in spec/handover.pml.
-import type { Fabric, GidEntry, Identity, ObjectCounts } from '../../../../crds/src/index.ts';
+import type { Fabric, GidEntry, Identity } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
-import { packApiVolumes } from '../files/api-volumes.ts';
-import { packPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
-import { versionsOf } from './versions.ts';
 import type { AheadDumps } from './ahead-dumps.ts';
-import { dumpContainers, type Dumped } from './container-dump.ts';
+import { dumpPod, type DumpResult } from './pod-dump.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { LimitedQueuePair } from '../device/retry-budget.ts';
@@ -27,8 +24,6 @@ import type { ExecSessions } from './exec-sessions.ts';
 import { anonymousMemory } from './pod-inspector.ts';
 import type { UnmovableFiles } from './unmovable.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
-import { flushSharedMounts } from './shared-files.ts';
-import { MANIFEST_VERSION, type ManifestHeader } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
 
 export interface CheckpointerParts {
@@ -70,18 +65,6 @@ export interface LockedPod {
   podUid: string;
   /** The namespace that was locked, from the journal. */
   netns?: string | undefined;
-}
-
-/** A dump that succeeded. */
-export interface DumpResult {
-  /** The manifest without its list of files. */
-  header: ManifestHeader;
-  /** What peers know the pod by, read while its device was held. */
-  identity: Identity;
-  /** RDMA objects of all containers. */
-  objects: ObjectCounts;
-  /** Sizes in bytes: memory pages, records of the verbs objects, files. */
-  bytes: { pages: number; verbs: number; rootfs: number };
 }
 
 export class Checkpointer {
@@ -355,68 +338,11 @@ export class Checkpointer {
     id: string,
     signal?: AbortSignal,
   ): Promise<DumpResult> {
-    const { host, store, driver } = this.#parts;
     await this.endFormerDumps(pod.containers);
-    await packApiVolumes(host, pod.podUid, store.dir(id));
-    const ahead = (await this.#parts.ahead?.take(pod.containers, id)) ?? new Map<string, never>();
-    // The others have their directories.
-    const late = pod.containers.filter((one) => !ahead.has(one.id));
-    for (const { name } of late) await store.createDirectory(id, name);
-    // All at the same time: the tasks are frozen and the device is held, so that none changes what another reads.
-    const stop = new AbortController();
-    const stopped = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-    const packing = packPodFiles(host, {
-      podUid: pod.podUid,
-      containers: pod.containers,
-      dir: store.dir(id),
-      signal: stopped,
+    return dumpPod(this.#parts, pod, {
+      ...{ id, signal },
+      freeze: (container) => this.#eachCgroup([container], (cgroup) => cgroup.freeze()),
     });
-    // The target must show the same identity.
-    const describing = Promise.all([
-      driver.identity(pod.netns),
-      versionsOf(pod.netns, this.#parts),
-    ]);
-    const others = Promise.all([packing, describing]);
-    others.catch(() => undefined);
-    let dumped: Dumped;
-    let described: Awaited<typeof others>;
-    try {
-      dumped = await dumpContainers(this.#parts, pod.containers, {
-        id,
-        signal,
-        ahead,
-        freeze: (container) => this.#eachCgroup([container], (cgroup) => cgroup.freeze()),
-      });
-      const pids = pod.containers.flatMap(({ pid }) => pid ?? []);
-      await flushSharedMounts(host, pids, signal);
-      described = await others;
-    } catch (error) {
-      stop.abort();
-      await Promise.allSettled([packing, describing]);
-      throw error;
-    }
-    const [files, [identity, versions]] = described;
-    const { containers, objects } = dumped;
-    const bytes = { ...dumped.bytes, rootfs: files.bytes };
-    const header: ManifestHeader = {
-      version: MANIFEST_VERSION,
-      id,
-      createdAt: new Date().toISOString(),
-      ...versions,
-      containers,
-      volumes: files.volumes,
-      identity: {
-        qpns: identity.qpns ?? [],
-        lkeys: identity.lkeys ?? [],
-        rkeys: identity.rkeys ?? [],
-        gids: identity.gids ?? [],
-        ips: identity.ips ?? [],
-        macs: identity.macs ?? [],
-      },
-      bytes,
-      objects,
-    };
-    return { header, identity, objects, bytes };
   }
 }
 

@@ -35,7 +35,7 @@ describe('a container’s cgroup', () => {
     const freezing = new Cgroup(dir).freeze(stop.signal);
     freezing.catch(() => undefined);
     await sleep(50);
-    expect(await Promise.race([freezing, 'waits'])).toBe('waits');
+    expect(await Promise.race([freezing, Promise.resolve('waits')])).toBe('waits');
     stop.abort();
     await expect(freezing).rejects.toMatchObject({ code: 'Aborted' });
     await rm(dir, { recursive: true });

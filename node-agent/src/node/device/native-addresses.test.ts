@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One address added and removed, with all that there is of it, and the routes that others have made. On the real kernel.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { able, netnsPath, sh } from '../../../node-agent/src/testing/namespaces.ts';
-import * as addon from '../index.ts';
+import { able, netnsPath, sh } from '../../testing/namespaces.ts';
+import * as addon from '../../../../native/addon/index.ts';
 
 const name = `sla-addr${process.pid}`;
 const [netns, ifname] = [netnsPath(name), 'net1'];
