@@ -197,6 +197,11 @@ static int give_up(pid_t pid)
 
 	if (!is_criu(pid))
 		return 0;
+	/* It waits, and has touched nothing: a limit would not wake it. */
+	if (is_ahead()) {
+		kill(pid, SIGKILL);
+		return 0;
+	}
 	if (prlimit(pid, RLIMIT_FSIZE, &limit, NULL) && errno != ESRCH)
 		fprintf(stderr, "sealift-guard: cannot limit CRIU: %s\n", strerror(errno));
 	/* A stopped one notices nothing. */

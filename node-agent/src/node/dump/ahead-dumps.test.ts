@@ -17,6 +17,7 @@ beforeEach(async () => void (dir = await mkdtemp(join(tmpdir(), 'sealift-ahead-'
 afterEach(() => rm(dir, { recursive: true, force: true }));
 
 const container = (name: string) => ({ id: `id-${name}`, name, cgroup: '/x' }) as Container;
+const pod = (containers: Container[]) => ({ podUid: 'pod', containers });
 const pair = [container('main'), container('side')];
 
 function dumps({ without }: { without?: string } = {}) {
@@ -50,18 +51,18 @@ function dumps({ without }: { without?: string } = {}) {
 
 it('start in directories of their own, after what an earlier agent has left', async () => {
   const { ahead, did } = dumps();
-  await ahead.start([container('main')], 'one');
+  await ahead.start(pod([container('main')]), 'one');
   expect(did).toEqual(['end id-main', 'start id-main true']);
   expect([ahead.has('id-main'), ahead.has('id-side')]).toEqual([true, false]);
   const taken = await ahead.take([container('main')], 'one');
   expect([[...taken.keys()], ahead.has('id-main')]).toEqual([['id-main'], false]);
-  await ahead.giveUp([container('main')]);
+  await ahead.giveUp({ podUid: 'pod' });
   expect(did, 'whoever has taken it ends it').toHaveLength(2);
 });
 
 it('are used for the images for which they were started only', async () => {
   const { ahead, did } = dumps();
-  await ahead.start(pair, 'one');
+  await ahead.start(pod(pair), 'one');
   expect((await ahead.take(pair, 'two')).size).toBe(0);
   expect([ahead.has('id-main'), ahead.has('id-side')]).toEqual([false, false]);
   expect(did.filter((one) => one.startsWith('kill'))).toEqual(['kill id-main', 'kill id-side']);
@@ -69,7 +70,7 @@ it('are used for the images for which they were started only', async () => {
 
 it('are used for all containers or for none, and a failure is none of the pod’s', async () => {
   const { ahead, did } = dumps({ without: 'id-side' });
-  await ahead.start(pair, 'one');
+  await ahead.start(pod(pair), 'one');
   expect(ahead.has('id-side')).toBe(false);
   expect((await ahead.take(pair, 'one')).size).toBe(0);
   expect(did).toContain('kill id-main');
@@ -78,8 +79,8 @@ it('are used for all containers or for none, and a failure is none of the pod’
 
 it('of an earlier attempt end before the next', async () => {
   const { ahead, did } = dumps();
-  await ahead.start([container('main')], 'one');
-  await ahead.start([container('main')], 'one');
+  await ahead.start(pod([container('main')]), 'one');
+  await ahead.start(pod([container('main')]), 'one');
   expect(did.slice(2)).toEqual([
     'kill id-main',
     'end id-main',
@@ -87,4 +88,13 @@ it('of an earlier attempt end before the next', async () => {
     'start id-main true',
   ]);
   expect((await ahead.take([container('main')], 'one')).size).toBe(1);
+});
+
+it('of a pod end with it, though its containers have ended, and no other pod’s', async () => {
+  const { ahead, did } = dumps();
+  await ahead.start(pod([container('main')]), 'one');
+  await ahead.start({ podUid: 'another', containers: [container('side')] }, 'two');
+  await ahead.giveUp({ podUid: 'pod' });
+  expect([ahead.has('id-main'), ahead.has('id-side')]).toEqual([false, true]);
+  expect(did.filter((one) => one.startsWith('kill'))).toEqual(['kill id-main']);
 });

@@ -24,6 +24,7 @@ export interface AheadParts {
 }
 
 interface Started {
+  podUid: string;
   /** Directory of the images. */
   id: string;
   dump: AheadDump;
@@ -39,14 +40,19 @@ export class AheadDumps {
   }
 
   /** Starts them, and resolves once all wait, or after 10 s. Never throws. @param id directory of the images */
-  async start(containers: readonly Container[], id: string): Promise<void> {
+  async start(
+    { podUid, containers }: { podUid: string; containers: readonly Container[] },
+    id: string,
+  ): Promise<void> {
     const starting = containers.map(async (container) => {
       try {
-        await this.#startOne(container, id);
+        await this.#startOne(podUid, container, id);
       } catch (error) {
-        const { id: containerId, name } = container;
-        this.#parts.log.warn({ container: name, detail: messageOf(error) }, 'no dump ahead');
-        await this.giveUp([{ id: containerId }]);
+        this.#parts.log.warn(
+          { container: container.name, detail: messageOf(error) },
+          'no dump ahead',
+        );
+        await this.#giveUp([container.id]);
       }
     });
     await Promise.all(starting);
@@ -71,27 +77,38 @@ export class AheadDumps {
       if (one?.id === id && (await one.dump.isUsable())) found.set(container.id, one.dump);
     }
     if (found.size < containers.length) {
-      await this.giveUp(containers);
+      await this.#giveUp(containers.map((one) => one.id));
       return new Map();
     }
     for (const containerId of found.keys()) this.#started.delete(containerId);
     return found;
   }
 
-  /** Ends the programs of dumps that were not begun. */
-  async giveUp(containers: readonly Pick<Container, 'id'>[]): Promise<void> {
-    for (const { id } of containers) {
-      const one = this.#started.get(id);
-      if (!one) continue;
-      await one.dump.giveUp();
-      await this.#parts.runc.endFormerDump(id);
-      this.#started.delete(id);
-    }
+  /** Ends the programs of a pod's dumps that were not begun, whether its containers still run or not. */
+  async giveUp({ podUid }: { podUid: string }): Promise<void> {
+    const own = [...this.#started].filter(([, one]) => one.podUid === podUid);
+    await this.#giveUp(own.map(([id]) => id));
   }
 
-  async #startOne(container: Container, id: string): Promise<void> {
+  /** Never throws: the pod goes on, or is resumed, whatever becomes of them. */
+  async #giveUp(containerIds: readonly string[]): Promise<void> {
+    const ending = containerIds.map(async (id) => {
+      const one = this.#started.get(id);
+      if (!one) return;
+      try {
+        await one.dump.giveUp();
+        await this.#parts.runc.endFormerDump(id);
+      } catch (error) {
+        this.#parts.log.warn({ detail: messageOf(error) }, 'a dump ahead did not end');
+      }
+      this.#started.delete(id);
+    });
+    await Promise.all(ending);
+  }
+
+  async #startOne(podUid: string, container: Container, id: string): Promise<void> {
     const { host, runc, store, workRoot, socketPath } = this.#parts;
-    await this.giveUp([container]);
+    await this.#giveUp([container.id]);
     // An agent before this one may have left some that wait.
     await runc.endFormerDump(container.id);
     const imagePath = await store.createDirectory(id, container.name);
@@ -99,7 +116,7 @@ export class AheadDumps {
     await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
     const env = { SEALIFT_SOCKET: socketPath };
     const dump = await runc.startAhead(container, { imagePath, workPath, env });
-    this.#started.set(container.id, { id, dump });
+    this.#started.set(container.id, { podUid, id, dump });
     if (!(await dump.waits(WAIT_MS))) throw new Error('CRIU does not wait.');
   }
 }

@@ -168,12 +168,12 @@ export class Checkpointer {
    * @param id directory of the images
    */
   async startDumps(pod: LocalPod, id: string): Promise<void> {
-    await this.#parts.ahead?.start(pod.containers, id);
+    await this.#parts.ahead?.start(pod, id);
   }
 
   /** Ends the programs that `startDumps` has started, unless the dump has begun. */
-  async giveUpDumps(containers: readonly Pick<Container, 'id'>[]): Promise<void> {
-    await this.#parts.ahead?.giveUp(containers);
+  async giveUpDumps(pod: Pick<LocalPod, 'podUid'>): Promise<void> {
+    await this.#parts.ahead?.giveUp(pod);
   }
 
   /**
@@ -231,8 +231,8 @@ export class Checkpointer {
    * @throws AgentError LockFailed, RuntimeFailed
    */
   async resumePod(pod: LockedPod): Promise<void> {
+    await this.giveUpDumps(pod);
     const containers = await this.containers(pod.podUid);
-    await this.giveUpDumps(containers);
     await this.endFormerDumps(containers);
     // One without a cgroup was never frozen.
     const frozen = containers.filter(({ cgroup }) => cgroup !== undefined);
@@ -314,11 +314,12 @@ export class Checkpointer {
 
   /** Ends dumps that an earlier agent has begun. Their tasks are frozen again if CRIU had to be killed. */
   protected async endFormerDumps(containers: readonly Container[]): Promise<void> {
-    for (const container of containers) {
-      if (this.#parts.ahead?.has(container.id)) continue;
-      if (await this.#parts.runc.endFormerDump(container.id)) continue;
+    const ending = containers.map(async (container) => {
+      if (this.#parts.ahead?.has(container.id)) return;
+      if (await this.#parts.runc.endFormerDump(container.id)) return;
       await this.#eachCgroup([container], (cgroup) => cgroup.freeze()).catch(unlessEnded);
-    }
+    });
+    await Promise.all(ending);
   }
 
   protected checkIpc(containers: readonly Container[]): Promise<void> {

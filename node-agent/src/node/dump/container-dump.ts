@@ -25,7 +25,7 @@ export interface DumpOf {
   id: string;
   signal: AbortSignal | undefined;
   /** Dumps that were started before, by the container's id. */
-  ahead?: ReadonlyMap<string, Pick<AheadDump, 'begin'>>;
+  ahead?: ReadonlyMap<string, Pick<AheadDump, 'begin' | 'giveUp' | 'isUsable'>>;
   /** Freezes a container's tasks. */
   freeze: (container: Container) => Promise<void>;
 }
@@ -57,8 +57,11 @@ export async function dumpContainers(
     const env = { SEALIFT_SOCKET: socketPath };
     const started = ahead?.get(container.id);
     try {
-      if (started) await started.begin(signal);
-      else await runc.checkpoint(container, { imagePath, workPath, env, signal });
+      if (await started?.isUsable()) await started?.begin(signal);
+      else {
+        await started?.giveUp();
+        await runc.checkpoint(container, { imagePath, workPath, env, signal });
+      }
     } catch (error) {
       // The guard freezes the tasks again, unless it was killed with CRIU.
       await freeze(container);

@@ -71,7 +71,9 @@ export async function dumpPod(
     described = await others;
   } catch (error) {
     stop.abort();
-    await Promise.allSettled([packing, describing]);
+    // Those that wait for a dump that failed before theirs. Nobody else knows of them any more.
+    const givenUp = [...ahead.values()].map((one) => one.giveUp());
+    await Promise.allSettled([packing, describing, ...givenUp]);
     throw error;
   }
   const [files, [identity, versions]] = described;

@@ -105,3 +105,22 @@ it('finds nothing that an earlier attempt has left', async () => {
   expect([existsSync(file), existsSync(`${file}.waits`)]).toEqual([false, false]);
   await AheadDump.clear(file);
 });
+
+it('that was not seen to wait is asked to end, not killed: it may have begun by itself', async () => {
+  const { dump, told, end } = programs();
+  const ended = dump.giveUp();
+  await expect.poll(() => told.interrupt?.aborted).toBe(true);
+  end.reject(new Error('asked'));
+  await ended;
+  expect(told.kill?.aborted).toBe(false);
+});
+
+it('that has begun is not given up', async () => {
+  const { dump, told, end } = programs();
+  await waiting();
+  const dumped = dump.begin(undefined);
+  await dump.giveUp();
+  expect([told.kill?.aborted, told.interrupt?.aborted]).toEqual([false, false]);
+  end.resolve();
+  await dumped;
+});

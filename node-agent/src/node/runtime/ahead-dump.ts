@@ -15,6 +15,7 @@ export class AheadDump {
   readonly #parts: { interrupt: AbortController; kill: AbortController };
   readonly #started = performance.now();
   #isOver = false;
+  #isBegun = false;
 
   /**
    * @param file for which CRIU waits, as the agent sees it. It is not there.
@@ -69,6 +70,7 @@ export class AheadDump {
     const onAbort = (): void => interrupt.abort(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
     if (signal?.aborted) onAbort();
+    this.#isBegun = true;
     try {
       await writeFile(this.#file, '', { mode: 0o600 });
       await this.#ended;
@@ -77,9 +79,15 @@ export class AheadDump {
     }
   }
 
-  /** Ends the programs of a dump that was not begun. */
+  /**
+   * Ends the programs of a dump that was not begun; one that was ends by the signal that `begin` has got. A CRIU that was not
+   * seen to wait may have begun by itself: it is asked, since a kill would leave its code in the tasks.
+   */
   async giveUp(): Promise<void> {
-    this.#parts.kill.abort();
+    if (this.#isBegun) return;
+    const { interrupt, kill } = this.#parts;
+    if (await this.#isWaiting()) kill.abort();
+    else interrupt.abort();
     await this.#ended.catch(() => undefined);
   }
 

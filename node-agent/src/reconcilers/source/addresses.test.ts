@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A source whose target is given its addresses before it is locked (docs/adr/0028).
-import { describe, expect, it } from 'vitest';
+// A source whose target is given its addresses before it is locked (docs/adr/0029).
+import { describe, expect, it, vi } from 'vitest';
+import { AgentError } from '../../support/errors.ts';
 import {
   dieAt,
   effects,
@@ -73,5 +74,33 @@ describe('a source with a target that is given its addresses', () => {
     sourceNode.fabric = { ...sourceNode.fabric, digest: 'two' };
     await run();
     expect(sourceNode.did).toEqual(['lock', ...effects]);
+  });
+
+  it('is locked again by an agent that has restarted, whatever the lock has done to its processes', async () => {
+    atGate('one');
+    await run();
+    await dieAt('lock.after');
+    sourceNode.fail = { at: 'processes', error: new AgentError('UnsupportedObject', 'a socket') };
+    await run();
+    expect(sourceNode.did).toEqual(['lock', ...effects]);
+  });
+
+  it('is not locked if they change while the programs of its dump start', async () => {
+    put({ targetAgent: { state: 'Preparing' }, deadlines: {} });
+    await runs();
+    const { startDumps } = sourceNode.checkpointer;
+    const started = vi.spyOn(sourceNode.checkpointer, 'startDumps');
+    started.mockImplementation(async (...args) => {
+      await startDumps(...args);
+      sourceNode.fabric = { ...sourceNode.fabric, digest: 'two' };
+    });
+    atGate('one');
+    await runs();
+    expect([sourceNode.did, stage(), sourceNode.ahead]).toEqual([[], undefined, undefined]);
+    expect(reported()).toBe('two');
+    started.mockRestore();
+    atGate('two');
+    await run();
+    expect(sourceNode.did).toEqual([...effects]);
   });
 });

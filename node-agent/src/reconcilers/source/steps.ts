@@ -91,62 +91,81 @@ export class SourceSteps {
     const pod = await this.#findPod(request, described);
     checkComplete(pod.containers, startOrder(described));
     claimPod(this.#deps.journal, podName(request), request.metadata.uid);
-    const { checkpointer, journal, store } = this.#deps;
+    // An agent before this one may have locked the pod. What the lock does to it is no reason to refuse it then.
+    if (this.#mayBeLocked(request)) {
+      const isProbed = this.#entry(request).probes !== undefined;
+      if (isProbed) await this.#withinLimit(request, async () => this.#deps.probes?.inPlace());
+      return this.#lock(request, context, { pod, described });
+    }
+    await this.#checkUntouched(request, pod, described);
+    const { certificateDir, connections, checkpointer, journal, store } = this.#deps;
+    // Its handshake ends while the pod is locked and dumped.
+    connections?.prepare({ ...receiverAddress(request), certificateDir });
     const { uid } = request.metadata;
-    // An agent before this one may have locked the pod: then nothing would be gained.
-    const isBegun = (): boolean => journal.get(uid, 'source') !== undefined;
-    const starting = isBegun() ? Promise.resolve() : checkpointer.startDumps(pod, uid);
     try {
-      await this.#lockNetwork(request, context, { described, pod, starting });
+      const entry = await this.#lockingEntry(request, pod, described);
+      if (entry.probes) {
+        await journal.put(entry);
+        await this.#withinLimit(request, (signal) => this.#takeProbes(entry.probes, signal));
+      }
+      // They would share the processors with what makes the pod stand still.
+      await checkpointer.startDumps(pod, uid);
+      // The pod has run meanwhile.
+      await this.#checkFabric(request, pod, described);
+      await checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
+      await this.#lock(request, context, { pod, described });
     } catch (error) {
-      await starting;
-      await checkpointer.giveUpDumps(pod.containers);
-      if (!isBegun()) await Promise.all([store.remove(uid), this.#deps.removeWork(uid)]);
+      await checkpointer.giveUpDumps(pod);
+      if (!journal.get(uid, 'source'))
+        await Promise.all([store.remove(uid), this.#deps.removeWork(uid)]);
       throw error;
     }
   }
 
-  async #lockNetwork(
-    request: MigrationRequest,
-    context: Context,
-    { described, pod, starting }: { described: Pod; pod: LocalPod; starting: Promise<void> },
-  ): Promise<void> {
-    // The processes may have opened files and contexts and made objects since the inspection.
+  /** The processes may have opened files and contexts and made objects since the inspection. */
+  async #checkUntouched(request: MigrationRequest, pod: LocalPod, described: Pod): Promise<void> {
     const { checkpointer } = this.#deps;
     await checkpointer.checkProcesses(pod, clusterAddresses(request, described));
     await checkpointer.checkDevices(pod);
     await this.#checkFabric(request, pod, described);
     await checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
     await this.#peerLimits(request, pod, await checkpointer.leastBytes(pod));
-    const { certificateDir, connections } = this.#deps;
-    // Its handshake ends while the pod is locked and dumped.
-    connections?.prepare({ ...receiverAddress(request), certificateDir });
-    const probes = await this.#deps.probes?.probesOf(pod.netns, described);
+  }
+
+  #mayBeLocked(request: MigrationRequest): boolean {
+    const entry = this.#deps.journal.get(request.metadata.uid, 'source');
+    return entry?.steps?.some(({ name }) => name === 'hold') ?? false;
+  }
+
+  async #lockingEntry(request: MigrationRequest, pod: LocalPod, described: Pod): Promise<Entry> {
     const sandboxId = pod.containers[0]?.sandboxId ?? '';
     const given = await this.#deps.fabricAddresses?.givenTo(sandboxId, furtherAddresses(described));
-    // They would share the processors with what makes the pod stand still.
-    await starting;
-    this.#checkUndecided(request);
     const before = this.#entry(request);
-    const entry: Entry = {
+    return {
       ...before,
       stage: 'Locking',
       netns: pod.netns,
       containers: pod.containers.map(({ id, name }) => ({ id, name })),
       ...deadlineField(blackoutDeadline(this.#deadlines, request, before)),
-      probes,
+      probes: await this.#deps.probes?.probesOf(pod.netns, described),
       ...keptAddressesField(request),
       ...(given?.length ? { fabricAddresses: given } : {}),
     };
-    if (probes) {
-      await this.#deps.journal.put(entry);
-      await this.#withinLimit(request, (signal) => this.#takeProbes(probes, signal));
-    }
+  }
+
+  async #lock(
+    request: MigrationRequest,
+    context: Context,
+    { pod, described }: { pod: LocalPod; described: Pod },
+  ): Promise<void> {
+    this.#checkUndecided(request);
+    const entry = await this.#lockingEntry(request, pod, described);
     // The blackout begins with the lock, so the step `hold` does too.
     const steps = beginOnce(entry.steps, 'hold', this.#stepDeadline(request, 'hold'));
     await this.#deps.journal.put({ ...entry, steps });
     this.#report.progress(request, 'Holding', context);
     const { namespace, name } = request.metadata;
+    const sandboxId = pod.containers[0]?.sandboxId ?? '';
     await this.#withinLimit(request, async () => {
       // Whatever deletes the pod later on, its addresses are not given to another one.
       await this.#deps.podIp?.reserve(entry.addresses ?? []);
@@ -156,9 +175,9 @@ export class SourceSteps {
   }
 
   /** A pod whose probes get no answer may be killed by its kubelet in the middle of the move. @throws AgentError LockFailed */
-  async #takeProbes(probes: PodProbes, signal: AbortSignal): Promise<void> {
+  async #takeProbes(probes: Entry['probes'], signal: AbortSignal): Promise<void> {
     await this.#deps.probes?.inPlace();
-    await this.#deps.probes?.openProbesEnd(probes, signal);
+    if (probes) await this.#deps.probes?.openProbesEnd(probes, signal);
   }
 
   /**
@@ -166,8 +185,6 @@ export class SourceSteps {
    * @throws Error nothing has failed: the next run does so
    */
   async #checkFabric(request: MigrationRequest, pod: LocalPod, described: Pod): Promise<void> {
-    // A restarted agent repeats a lock: nobody gives the target anything any more.
-    if (this.#deps.journal.get(request.metadata.uid, 'source')) return;
     const fabric = await this.#deps.checkpointer.fabric(pod, isGivenTo(described));
     this.#volatile.addFabric(request.metadata.uid, fabric);
     if (addressesOf(request, fabric))
