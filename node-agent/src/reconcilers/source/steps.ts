@@ -21,7 +21,6 @@ import { startOrder } from '../../callers/request-lookup.ts';
 import { checkStillInBudget, peerLimits, type PeerLimits } from '../peer-limits.ts';
 import type { LocalPod } from '../../node/dump/checkpointer.ts';
 import { checkComplete, checkUnchanged } from '../../node/dump/preconditions.ts';
-import type { PodProbes } from '../../node/probes/probe-answers.ts';
 import { PlainFiles } from '../../node/transfer/image-files.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import { isGivenTo } from '../../support/given-addresses.ts';
