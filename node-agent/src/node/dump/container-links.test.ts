@@ -6,9 +6,10 @@ import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { unixSockets } from '../../../../native/addon/index.ts';
 import type { AgentError } from '../../support/errors.ts';
 import { Host } from '../host/host.ts';
-import { ContainerLinks } from './container-links.ts';
+import { ContainerLinks, type ContainerLinksParts } from './container-links.ts';
 
 let dir: string;
 let children: ChildProcess[];
@@ -65,8 +66,11 @@ async function containers(
   return Promise.all(made);
 }
 
-async function found(looked: readonly { name: string; cgroup: string }[]): Promise<string[]> {
-  const links = new ContainerLinks(new Host({ root: dir }), { betweenMs: 10 });
+async function found(
+  looked: readonly { name: string; cgroup: string }[],
+  parts: ContainerLinksParts = {},
+): Promise<string[]> {
+  const links = new ContainerLinks(new Host({ root: dir }), { betweenMs: 10, ...parts });
   const all: AgentError[] = [];
   for await (const one of links.findings('/proc/self/ns/net', looked)) all.push(one);
   expect(all.every(({ code }) => code === 'UnsupportedObject')).toBe(true);
@@ -186,5 +190,94 @@ describe.runIf(process.getuid?.() === 0)('what two containers have in common', (
       'import threading\ndef ask():\n  while True: s = connected(); s.recv(1); s.close(); time.sleep(.001)\nthreading.Thread(target=ask, daemon=True).start()',
     );
     expect(await found(looked)).toEqual([]);
+  });
+
+  describe('if it changes between the lists', () => {
+    /** Its connections last until the next one is wanted; both sides then wait for the file `accept`. */
+    const server = [
+      'l = bound(); s = None; n = 0',
+      'while True:',
+      '  while not os.path.exists("accept"): time.sleep(.002)',
+      '  os.remove("accept"); s, _ = l.accept(); n += 1; os.mkdir("accepted%d" % n)',
+      '  while not os.path.exists("close"): time.sleep(.002)',
+      '  os.remove("close"); s.close()',
+    ];
+    const client = 'while True: c = connected(); c.recv(1); c.close()';
+    const inBackground = (program: string) =>
+      [
+        'import threading, textwrap',
+        `def work():\n${program.replaceAll(/^/gm, '  ')}`,
+        'threading.Thread(target=work, daemon=True).start()',
+      ].join('\n');
+
+    let closing: NodeJS.Timeout | undefined;
+    afterEach(() => clearTimeout(closing));
+
+    /** Sockets of a look in which the server has accepted since its descriptors were read. It closes after the look. */
+    const accepting = (): { looks: () => number; parts: ContainerLinksParts } => {
+      let looks = 0;
+      const sockets = async (netns: string) => {
+        await writeFile(join(dir, 'accept'), '');
+        const nth = ++looks;
+        await vi.waitFor(() => stat(join(dir, `accepted${nth}`)), { timeout: 5000, interval: 2 });
+        closing = setTimeout(() => void writeFile(join(dir, 'close'), ''), 1000);
+        return unixSockets(netns);
+      };
+      return { looks: () => looks, parts: { sockets, betweenMs: 2000 } };
+    };
+    it('may be a connection of one container that is accepted after its descriptors were read', async () => {
+      const [one] = await containers(inBackground(server.join('\n')));
+      const asks = await run('client', inBackground(client));
+      await writeFile(join(dir, 'a', 'cgroup.procs'), `${children[0]?.pid}\n${asks}\n`);
+      const { looks, parts } = accepting();
+      expect(await found(one ? [one] : [], parts)).toEqual([]);
+      expect(looks()).toBe(1);
+    });
+
+    it('may be another short connection to what is outside of the pod in each look', async () => {
+      await run('server', inBackground(server.join('\n')));
+      const one = await containers(inBackground(client));
+      const { looks, parts } = accepting();
+      expect(await found(one, parts)).toEqual([]);
+      expect(looks()).toBeGreaterThan(1);
+    });
+
+    it('may be another short connection to another network namespace in each look', async () => {
+      await run('server', 's = bound(2)', ['unshare', '--net']);
+      const briefly = 'while True: c = connected(2); time.sleep(.1); c.close()';
+      const one = await containers(inBackground(briefly));
+      expect(await found(one, { betweenMs: 400 })).toEqual([]);
+    });
+
+    it('may not be one that stays', async () => {
+      await run('server', 's = bound(2)', ['unshare', '--net']);
+      expect(await found(await containers('c = connected(2)'))).toEqual([
+        expect.stringMatching(/ in container a is connected by a Unix socket to a process outside/),
+      ]);
+    });
+
+    it('may not be a connection that is accepted after the first look, and stays', async () => {
+      const looked = await containers(inBackground(server.join('\n')), inBackground(client));
+      let looks = 0;
+      const sockets = async (netns: string) => {
+        const now = await unixSockets(netns);
+        if (++looks === 1) {
+          await writeFile(join(dir, 'accept'), '');
+          await vi.waitFor(() => stat(join(dir, 'accepted1')), { timeout: 5000, interval: 2 });
+        }
+        return now;
+      };
+      expect(await found(looked, { sockets })).toEqual([expect.stringMatching(both)]);
+    });
+
+    it('may not be a connection that stays, with many short ones beside it', async () => {
+      const server = 'l = bound()\nkept, _ = l.accept()';
+      const serve = 'while True: l.accept()[0].close()';
+      const looked = await containers(
+        `${server}\n${inBackground(serve)}`,
+        `kept = connected()\n${inBackground('while True: c = connected(); c.recv(1); c.close(); time.sleep(.001)')}`,
+      );
+      expect(await found(looked)).toEqual([expect.stringMatching(both)]);
+    });
   });
 });

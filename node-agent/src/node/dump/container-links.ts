@@ -40,6 +40,18 @@ interface Holder {
 /** Of each thing that can be shared, by a name for it: its holders, one of each container. */
 type Things = Map<string, Holder[]>;
 
+/** What one look has found, for people, by a key that the same thing has in another look, and nothing else ever. */
+type Found = Map<string, string>;
+
+/** The Unix sockets of one look. */
+interface Sockets {
+  /** All of the pod's network namespace, by inode. */
+  known: ReadonlyMap<number, UnixSocket>;
+  things: Things;
+  /** Of those that the pod's processes have open: peers that a process of somebody else has. */
+  outside: ReadonlySet<number>;
+}
+
 export class ContainerLinks {
   readonly #host: Host;
   readonly #proc: string;
@@ -67,39 +79,46 @@ export class ContainerLinks {
 
   /** All that `check` would refuse: what is found in each of its looks. Changes nothing. */
   async *findings(netns: string, containers: readonly Looked[]): AsyncGenerator<AgentError> {
-    let reasons = await this.#look(netns, containers);
-    for (let look = 1; look < LOOKS && reasons.length > 0; look++) {
+    let found = await this.#look(netns, containers);
+    for (let look = 1; look < LOOKS && found.size > 0; look++) {
       await sleep(this.#betweenMs);
-      const now = new Set(await this.#look(netns, containers));
-      reasons = reasons.filter((reason) => now.has(reason));
+      const now = await this.#look(netns, containers);
+      found = new Map([...now].filter(([key]) => found.has(key)));
     }
-    for (const reason of reasons) yield new AgentError('UnsupportedObject', reason);
+    // One process may have many connections to another one.
+    for (const reason of new Set(found.values())) yield new AgentError('UnsupportedObject', reason);
   }
 
-  async #look(netns: string, containers: readonly Looked[]): Promise<string[]> {
+  async #look(netns: string, containers: readonly Looked[]): Promise<Found> {
     const things: Things = new Map();
     // Files of a pod of one container are shared with none.
     const isAlone = containers.length < 2;
+    for (const [pid, container] of await this.#tasks(containers)) {
+      const add = (key: string, what: string) => addHolder(things, key, { container, pid, what });
+      await unlessEnded(this.#addOpen(pid, isAlone, add));
+      if (!isAlone) await this.#addMapped(pid, add);
+    }
+    const found: Found = new Map();
+    for (const [key, [one, other]] of things) {
+      if (one && other) found.set(key, await this.#reasonOf(one, other));
+    }
+    const all = await this.#sockets(netns);
+    const known = new Map(all.map((socket) => [socket.inode, socket]));
+    const outside = await this.#outside(all, things, containers);
+    for (const socket of all)
+      for (const [key, reason] of await this.#ofSocket(socket, { known, things, outside }))
+        found.set(key, reason);
+    return found;
+  }
+
+  /** Names of the containers, by the PIDs of their tasks now. */
+  async #tasks(containers: readonly Looked[]): Promise<Map<number, string>> {
+    const tasks = new Map<number, string>();
     for (const { name, cgroup } of containers) {
       if (cgroup === undefined) continue;
-      for (const pid of await new Cgroup(this.#host.path(cgroup)).tasks()) {
-        const add = (key: string, what: string) =>
-          addHolder(things, key, { container: name, pid, what });
-        await unlessEnded(this.#addOpen(pid, isAlone, add));
-        if (!isAlone) await this.#addMapped(pid, add);
-      }
+      for (const pid of await new Cgroup(this.#host.path(cgroup)).tasks()) tasks.set(pid, name);
     }
-    const reasons: string[] = [];
-    for (const [one, other] of things.values()) {
-      if (one && other) reasons.push(await this.#reasonOf(one, other));
-    }
-    const sockets = await this.#sockets(netns);
-    const known = new Map(sockets.map((socket) => [socket.inode, socket]));
-    for (const socket of sockets) {
-      const reason = await this.#reasonOfSocket(socket, known, things);
-      if (reason !== undefined) reasons.push(reason);
-    }
-    return reasons;
+    return tasks;
   }
 
   async #addOpen(
@@ -144,50 +163,79 @@ export class ContainerLinks {
     );
   }
 
-  /** @param known the Unix sockets of the pod's network namespace, by inode */
-  async #reasonOfSocket(
-    { inode, peer, name, waiting }: UnixSocket,
-    known: ReadonlyMap<number, UnixSocket>,
-    things: Things,
-  ): Promise<string | undefined> {
-    const of = (number: number): Holder | undefined => things.get(`socket:[${number}]`)?.[0];
-    const own = of(inode);
-    if (!own) return undefined;
+  /** What is wrong with the connections of one socket. The key is the client's inode: it is there before it is accepted. */
+  async #ofSocket(socket: UnixSocket, { known, things, outside }: Sockets): Promise<Found> {
+    const found: Found = new Map();
+    const { inode, peer, name, waiting } = socket;
+    const own = holderOf(things, inode);
+    if (!own) return found;
     const at = name === undefined ? '' : ` at ${socketName(name)}`;
-    const isElsewhere = (one: Holder | undefined) => one && one.container !== own.container;
-    const other = peer === undefined ? undefined : known.get(peer);
-    if (peer !== undefined && !of(peer) && (!other || (await this.#isOpenOutside(peer)))) {
-      return (
+    if (peer !== undefined && outside.has(peer)) {
+      const reason =
         `${await this.#name(own)} is connected by a Unix socket${at} to a process outside of the pod, which cannot be moved. ` +
-        'Close the connection for the move.'
-      );
+        'Close the connection for the move.';
+      return found.set(`outside ${inode} ${peer}`, reason);
     }
-    const client = waiting.map(of).find(isElsewhere);
-    const end = client ?? (other && of(other.inode));
-    if (!end || !isElsewhere(end)) return undefined;
+    const add = async (key: string, end: Holder | undefined): Promise<void> => {
+      if (!end || end.container === own.container) return;
+      const reason =
+        `${await this.#name(own)} and ${await this.#name(end, true)} are connected by a Unix socket${at}, which cannot be moved: ` +
+        'CRIU dumps each container for itself. Let them connect by TCP at 127.0.0.1, or close the connection for the move.';
+      found.set(`connected ${key}`, reason);
+    };
+    for (const client of waiting) await add(`${client}`, holderOf(things, client));
+    const other = peer === undefined ? undefined : known.get(peer);
+    if (!other) return found;
+    const isMutual = other.peer === inode;
     // The other one says so, if it has the name.
-    const isMutual = !client && other?.peer === inode;
     if (isMutual && name === undefined && (other.name !== undefined || other.inode < inode))
-      return undefined;
-    return (
-      `${await this.#name(own)} and ${await this.#name(end, true)} are connected by a Unix socket${at}, which cannot be moved: ` +
-      'CRIU dumps each container for itself. Let them connect by TCP at 127.0.0.1, or close the connection for the move.'
-    );
+      return found;
+    await add(isMutual ? `${other.inode}` : `${inode} ${other.inode}`, holderOf(things, peer));
+    return found;
   }
 
-  /** Of a socket that no process of the pod has open: another one of the node has; else it is on its way (SCM_RIGHTS). */
-  async #isOpenOutside(inode: number): Promise<boolean> {
-    for (const pid of await listProcesses(this.#proc)) {
-      if (await unlessErrno(unlessEnded(this.#hasOpen(pid, inode)), 'EACCES')) return true;
+  /**
+   * Peers of the pod's sockets that processes outside of the pod have. One that no process of the pod had open when it was
+   * looked at may be accepted since, may be on its way (SCM_RIGHTS), or have gone.
+   */
+  async #outside(
+    all: readonly UnixSocket[],
+    things: Things,
+    containers: readonly Looked[],
+  ): Promise<Set<number>> {
+    const inodes = new Set(all.map(({ inode }) => inode));
+    const open = new Map<string, number>();
+    const outside = new Set<number>();
+    for (const { inode, peer } of all) {
+      if (peer === undefined || !holderOf(things, inode) || holderOf(things, peer)) continue;
+      // Of another network namespace.
+      if (!inodes.has(peer)) outside.add(peer);
+      else open.set(socketLink(peer), peer);
     }
-    return false;
+    if (open.size === 0) return outside;
+    const own = await this.#tasks(containers);
+    for (const pid of await listProcesses(this.#proc)) {
+      if (own.has(pid)) continue;
+      const found = await this.#openOf(pid, open);
+      if (found.length === 0) continue;
+      // The pod may have started it meanwhile, and it may have ended since.
+      if ((await this.#tasks(containers)).has(pid)) continue;
+      for (const inode of await this.#openOf(pid, open)) outside.add(inode);
+    }
+    return outside;
   }
 
-  async #hasOpen(pid: number, inode: number): Promise<boolean> {
+  /** @param links what /proc/PID/fd has of the sockets that matter */
+  async #openOf(pid: number, links: ReadonlyMap<string, number>): Promise<number[]> {
     const directory = join(this.#proc, String(pid), 'fd');
-    for (const fd of await readdir(directory))
-      if ((await unlessEnded(readlink(join(directory, fd)))) === `socket:[${inode}]`) return true;
-    return false;
+    const fds = (await unlessErrno(unlessEnded(readdir(directory)), 'EACCES')) ?? [];
+    const found: number[] = [];
+    for (const fd of fds) {
+      const link = await unlessErrno(unlessEnded(readlink(join(directory, fd))), 'EACCES');
+      const inode = links.get(link ?? '');
+      if (inode !== undefined) found.push(inode);
+    }
+    return found;
   }
 
   async #name({ container, pid }: Holder, isWithin = false): Promise<string> {
@@ -201,6 +249,11 @@ function addHolder(things: Things, key: string, holder: Holder): void {
   if (!holders.some(({ container }) => container === holder.container)) holders.push(holder);
   things.set(key, holders);
 }
+
+const socketLink = (inode: number): string => `socket:[${inode}]`;
+
+const holderOf = (things: Things, inode: number | undefined): Holder | undefined =>
+  inode === undefined ? undefined : things.get(socketLink(inode))?.[0];
 
 /** What CRIU writes into each container's images; any other file has its content on a volume, once. */
 const isCopied = (link: string, file: Stats): boolean =>

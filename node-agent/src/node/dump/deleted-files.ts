@@ -54,6 +54,9 @@ export async function reasonOfDeleted(of: LinkedFile): Promise<string | undefine
   return `${what}, a deleted file of ${(bytes / 2 ** 30).toFixed(1)} GiB; up to 1 GiB can be moved. ${advice}.`;
 }
 
+/** A file that grows has another reason in each look, but for this. */
+export const withoutSize = (reason: string): string => reason.replace(/ of \d+\.\d GiB;/, '');
+
 /** A name may end like the kernel's remark. */
 async function isCalled(path: string, { dev, ino }: Stats): Promise<boolean> {
   const found = await unlessErrno(unlessEnded(stat(path)), 'ENOTDIR', 'EACCES', 'ENAMETOOLONG');

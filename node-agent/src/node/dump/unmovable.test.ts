@@ -35,6 +35,7 @@ const check = (
   new UnmovableFiles(new Host({ root: dir }), {
     proc: directory,
     sockets: async () => sockets,
+    betweenMs: 10,
   }).check([container]);
 const refused = (text: RegExp) => ({
   code: 'UnsupportedObject',
@@ -178,6 +179,46 @@ describe('what CRIU cannot dump', () => {
     );
     await expect(fake([{ ...socket, family: 38, protocol: 0 }])).rejects.toMatchObject(
       refused(/family 38 and protocol 0/),
+    );
+  });
+
+  it('is only what each of three looks finds', async () => {
+    let looks = 0;
+    const files = (socketOf: (look: number) => { family: number; port: number } | undefined) =>
+      new UnmovableFiles(new Host({ root: dir }), {
+        proc,
+        betweenMs: 10,
+        sockets: async () => {
+          const found = socketOf(++looks);
+          return found ? [{ fd: 5, protocol: 262, listens: true, ...found }] : [];
+        },
+      }).check([container]);
+    const socket = { family: 10, port: 8080 };
+    await files(() => undefined);
+    expect(looks).toBe(1);
+    looks = 0;
+    await files((look) => (look < 3 ? socket : undefined));
+    expect(looks).toBe(3);
+    looks = 0;
+    await files((look) => ({ ...socket, port: look }));
+    expect(looks).toBe(2);
+    looks = 0;
+    await expect(files(() => socket)).rejects.toMatchObject(refused(/on port 8080 by MPTCP/));
+    expect(looks).toBe(3);
+  });
+
+  it('is a deleted file that grows from look to look', async () => {
+    await run(['a = open("a", "w"); os.unlink("a"); os.posix_fallocate(a.fileno(), 0, 11 << 27)']);
+    let bytes = 11 << 27;
+    const grow = async () => {
+      bytes += 1 << 28;
+      const grown = spawnSync('fallocate', ['-l', String(bytes), `/proc/${child?.pid}/fd/3`]);
+      expect(grown.status).toBe(0);
+      return [];
+    };
+    const files = new UnmovableFiles(new Host({ root: dir }), { betweenMs: 10, sockets: grow });
+    await expect(files.check([container])).rejects.toMatchObject(
+      refused(/a deleted file of 1\.9 G/),
     );
   });
 

@@ -3,6 +3,7 @@
 // is done to the pod: CRIU would say it only in the pause, and seldom what to do.
 import { readdir, readFile, readlink, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { undumpableSockets, type UndumpableSocket } from '../../../../native/addon/index.ts';
 import { AgentError, unlessErrno } from '../../support/errors.ts';
 import {
@@ -15,10 +16,11 @@ import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
 import { reasonOfChildCgroups } from './child-cgroups.ts';
-import { isDeleted, isMemoryFile, reasonOfDeleted } from './deleted-files.ts';
+import { isDeleted, isMemoryFile, reasonOfDeleted, withoutSize } from './deleted-files.ts';
 import { throwFirst } from './findings.ts';
 import { mappedReasons } from './mapped-files.ts';
 import { mountsOf, reasonOfMount, typeOf, type Mounts } from './mount-table.ts';
+import { ownTasks } from './own-tasks.ts';
 import { processReasons } from './process-limits.ts';
 import { reasonOfSharedFile, sharedMountsOf, type SharedMount } from './shared-files.ts';
 import { reasonOfKind } from './unmovable-kinds.ts';
@@ -27,7 +29,12 @@ export interface UnmovableParts {
   /** The directory /proc. */
   proc?: string;
   sockets?: (pid: number) => Promise<UndumpableSocket[]>;
+  betweenMs?: number;
 }
+
+/** What a process has for a moment is no reason: a program that it starts, a file that it passes on. */
+const LOOKS = 3;
+const BETWEEN_MS = 100;
 
 type Looked = Pick<Container, 'name' | 'cgroup' | 'pid'>;
 
@@ -64,11 +71,16 @@ export class UnmovableFiles {
   readonly #host: Host;
   readonly #proc: string;
   readonly #sockets: (pid: number) => Promise<UndumpableSocket[]>;
+  readonly #betweenMs: number;
 
-  constructor(host: Host, { proc = PROC, sockets = undumpableSockets }: UnmovableParts = {}) {
+  constructor(
+    host: Host,
+    { proc = PROC, sockets = undumpableSockets, betweenMs = BETWEEN_MS }: UnmovableParts = {},
+  ) {
     this.#host = host;
     this.#proc = proc;
     this.#sockets = sockets;
+    this.#betweenMs = betweenMs;
   }
 
   /** Changes nothing. @throws AgentError UnsupportedObject, which names the process, the file and what to do */
@@ -76,29 +88,54 @@ export class UnmovableFiles {
     return throwFirst(this.findings(containers));
   }
 
-  /** All that `check` would refuse, process by process. Changes nothing. */
+  /**
+   * All that `check` would refuse: of each container, then of its processes, of which it counts what is found in each look.
+   * Changes nothing.
+   */
   async *findings(containers: readonly Looked[]): AsyncGenerator<AgentError> {
-    for (const container of containers) {
-      if (container.cgroup === undefined) {
-        yield new AgentError(
-          'UnsupportedObject',
-          `Container ${container.name} has no cgroup v2, without which it cannot be frozen. Boot the node with the ` +
-            'unified cgroup hierarchy.',
-        );
-        continue;
-      }
-      const made = await reasonOfChildCgroups(container.name, this.#host.path(container.cgroup));
-      if (made !== undefined) yield new AgentError('UnsupportedObject', made);
-      const queues = container.pid !== undefined && (await this.#queues(container, container.pid));
-      if (queues) yield queues;
-      if (container.pid !== undefined) yield* this.#replacedMounts(container, container.pid);
-      const tasks = await new Cgroup(this.#host.path(container.cgroup)).tasks();
+    for (const container of containers) yield* this.#ofContainer(container);
+    let messages = await this.#look(containers);
+    for (let look = 1; look < LOOKS && messages.size > 0; look++) {
+      await sleep(this.#betweenMs);
+      const now = await this.#look(containers);
+      messages = new Map([...now].filter(([key]) => messages.has(key)));
+    }
+    for (const message of messages.values()) yield new AgentError('UnsupportedObject', message);
+  }
+
+  async *#ofContainer(container: Looked): AsyncGenerator<AgentError> {
+    if (container.cgroup === undefined) {
+      yield new AgentError(
+        'UnsupportedObject',
+        `Container ${container.name} has no cgroup v2, without which it cannot be frozen. Boot the node with the ` +
+          'unified cgroup hierarchy.',
+      );
+      return;
+    }
+    const made = await reasonOfChildCgroups(container.name, this.#host.path(container.cgroup));
+    if (made !== undefined) yield new AgentError('UnsupportedObject', made);
+    if (container.pid === undefined) return;
+    const queues = await this.#queues(container, container.pid);
+    if (queues) yield queues;
+    yield* this.#replacedMounts(container, container.pid);
+  }
+
+  /** What is wrong with the processes now, by a key that the same thing has in another look. */
+  async #look(containers: readonly Looked[]): Promise<Map<string, string>> {
+    const messages = new Map<string, string>();
+    for (const { name, cgroup, pid: first } of containers) {
+      if (cgroup === undefined) continue;
+      const all = await new Cgroup(this.#host.path(cgroup)).tasks();
+      const tasks = await ownTasks(all, first, this.#proc);
       const looked = { mounts: await mountsOf(tasks, this.#proc), known: new Map() };
       for (const pid of tasks) {
-        for (const reason of (await unlessEnded(this.#reasonsOf(pid, looked))) ?? [])
-          yield await this.#refusal(container, pid, reason);
+        for (const reason of (await unlessEnded(this.#reasonsOf(pid, looked))) ?? []) {
+          const who = await processIn(name, pid, this.#proc);
+          messages.set(`${pid} ${withoutSize(reason)}`, `${who} ${reason}`);
+        }
       }
     }
+    return messages;
   }
 
   /** Messages in a POSIX queue would be lost without a word, also in one that nobody has open. */
@@ -200,11 +237,6 @@ export class UnmovableFiles {
       "watches a file or directory of its image's file system (inotify), which cannot be moved outside of /etc, /var/log and " +
       '/var/spool. Watch a directory of a volume (emptyDir), or poll.'
     );
-  }
-
-  async #refusal({ name }: Looked, pid: number, reason: string): Promise<AgentError> {
-    const who = await processIn(name, pid, this.#proc);
-    return new AgentError('UnsupportedObject', `${who} ${reason}`);
   }
 }
 
