@@ -31,7 +31,8 @@ export const regressions: readonly Regression[] = [
     found: 'an agent repeated the transfer every few milliseconds while the other agent was away',
     decision: 'restore Committed Committed',
     schedule: {
-      seed: 0,
+      // The pod is restored on the node that has not its images, or none are sent.
+      seed: 4,
       scenario: 'checkpoint',
       faults: [
         {
@@ -202,7 +203,11 @@ export const regressions: readonly Regression[] = [
       scenario: 'move',
       containers: 1,
       faults: [
-        { when: { step: 211 }, what: { do: 'crash', who: 'source' }, forMs: 40_000 },
+        {
+          when: { point: 'target.decide.before', nth: 1 },
+          what: { do: 'crash', who: 'source' },
+          forMs: 40_000,
+        },
         {
           when: { point: 'target.unlock.before', nth: 1 },
           what: { do: 'reset', who: 'target' },
