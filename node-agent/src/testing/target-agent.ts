@@ -119,7 +119,12 @@ export const state = () => status()?.targetAgent?.state;
 export const stage = () => journal.get(REQUEST_UID, 'target')?.stage;
 
 /** The kubelet makes the container; CRIU begins when the agent says so. */
-export function create(id = 'c1', container = 'main', sandboxId = 'box'): Promise<string> {
+export function create(
+  id = 'c1',
+  container = 'main',
+  sandboxId = 'box',
+  gone = connections.signal,
+): Promise<string> {
   const request = {
     ...{
       op: 'create' as const,
@@ -131,7 +136,7 @@ export function create(id = 'c1', container = 'main', sandboxId = 'box'): Promis
     ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container },
     containers,
   };
-  return gates.waitAtCreateGate(REQUEST_UID, request, connections.signal).then(
+  return gates.waitAtCreateGate(REQUEST_UID, request, gone).then(
     (reply) => reply.action,
     (error: Error) => error.message,
   );

@@ -29,6 +29,8 @@ export class TargetNode {
   /** What it was given of the source's addresses, and in which sandbox. */
   readonly placed: string[] = [];
   placeFails: Error | undefined;
+  /** Whether the GID tables have the addresses in time. */
+  settles = true;
   prepareFails: Error | undefined;
   freezeFails: Error | undefined;
   /** The files are never unpacked. */
@@ -49,6 +51,7 @@ export class TargetNode {
     placeAddresses: async ({ bundle }: { bundle: string }, { digest }: Fabric) => {
       if (this.placeFails) throw this.placeFails;
       this.placed.push(`${digest} ${bundle}`);
+      if (!this.settles) return undefined;
       return [{ interface: 'net1', index: this.placed.length, gid: 'fd00::1' }];
     },
     verifyImages: async () => undefined,

@@ -27,7 +27,7 @@ export function socketHandlers(parts: {
   recordPreparation(
     target: TargetRequest,
     atGate: boolean,
-    seen?: { netns?: string; probes?: PodProbes; gids?: GidEntry[] },
+    seen?: { sandboxId?: string; netns?: string; probes?: PodProbes; gids?: GidEntry[] },
   ): Promise<void>;
 }): SocketHandlers {
   const { node, journal, gates, pods } = parts;
@@ -56,7 +56,9 @@ export function socketHandlers(parts: {
     recordWaiting: async (target, pod, request) => {
       await cniState.forSandbox(request.sandboxId);
       const probed = await probesAtGate(request, pod);
-      await parts.recordPreparation(target, true, { ...probed, ...(await gidsAtGate(request)) });
+      const { sandboxId } = request;
+      const seen = { sandboxId, ...probed, ...(await gidsAtGate(request)) };
+      await parts.recordPreparation(target, true, seen);
       if (probed) await node.probes?.inPlace();
     },
     resumePod: (netns) => restorer.resumePod(netns),

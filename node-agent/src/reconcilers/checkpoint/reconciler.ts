@@ -194,12 +194,10 @@ export class CheckpointReconciler implements HandoverReconciler<
     const addresses = described.status.podIPs.map(({ ip }) => ip);
     const pod = await checkpointer.inspectPod(podUid(request), startOrder(described), addresses);
     const limits = await peerLimits(checkpointer, pod, annotations);
-    // A restarted agent takes no checkpoint any more but resumes the pod, so the limit need not be in the journal.
-    const limit = earliest(
-      timeoutLimit(request, this.#deadlineOf(request)),
-      retryBudgetLimit(limits.budgetMs, this.#clock.now()),
-    );
-    const withinLimit = <R>(work: (signal: AbortSignal) => Promise<R>): Promise<R> =>
+    const within = <R>(
+      limit: Limit | undefined,
+      work: (signal: AbortSignal) => Promise<R>,
+    ): Promise<R> =>
       this.#running.run(uid, limit, async (signal) => {
         this.#checkWanted(request);
         return work(signal);
@@ -208,7 +206,13 @@ export class CheckpointReconciler implements HandoverReconciler<
       this.#runStep(request, pod, names, context, work);
     const probes = await this.#deps.probes?.probesOf(pod.netns, described);
     claimPod(journal, key, uid);
-    if (probes) await this.#answerProbes(request, pod, probes);
+    const timeout = timeoutLimit(request, this.#deadlineOf(request));
+    if (probes) await within(timeout, (signal) => this.#answerProbes(request, pod, probes, signal));
+    // The peers' time begins with the hold, not with the wait for open probes. A restarted agent takes no checkpoint any
+    // more but resumes the pod, so the limit need not be in the journal.
+    const limit = earliest(timeout, retryBudgetLimit(limits.budgetMs, this.#clock.now()));
+    const withinLimit = <R>(work: (signal: AbortSignal) => Promise<R>): Promise<R> =>
+      within(limit, work);
     await step({ stage: 'Locking', step: 'hold', state: 'Holding' }, () =>
       withinLimit(async () => {
         await checkpointer.lockNetwork(pod, `CheckpointRequest ${namespace}/${name}`);
@@ -240,11 +244,21 @@ export class CheckpointReconciler implements HandoverReconciler<
     throw new AgentError('Aborted', 'The request is being deleted.');
   }
 
-  /** From now on until the pod is resumed the agent answers the pod's network probes. @throws AgentError LockFailed */
-  async #answerProbes(request: CheckpointRequest, pod: LocalPod, probes: PodProbes): Promise<void> {
+  /**
+   * From now on until the pod is resumed the agent answers the pod's network probes.
+   * @param signal ends the wait for those that are open
+   * @throws AgentError LockFailed, Aborted
+   */
+  async #answerProbes(
+    request: CheckpointRequest,
+    pod: LocalPod,
+    probes: PodProbes,
+    signal: AbortSignal,
+  ): Promise<void> {
     await this.#deps.journal.put({ ...this.#entry(request, pod), probes });
     await this.#deps.probes?.inPlace();
-    await this.#deps.probes?.openProbesEnd(probes);
+    await this.#deps.probes?.openProbesEnd(probes, signal);
+    this.#checkWanted(request);
   }
 
   /** Writes the images' manifest. The pod runs again, so the digests lengthen no pause. */

@@ -50,33 +50,35 @@ export function withCreate(entry: Entry, create: Create): Entry['containers'] {
   });
 }
 
+/** What the agent sees of a pod at its create gate. */
+export type Seen = Pick<Entry, 'netns' | 'probes' | 'gids'> & { sandboxId?: string | undefined };
+
 /**
  * Records the step `prepare`: from the first CNI call to the create gate.
- * @param seen of a pod at its create gate: its network probes, the namespace with its addresses, its GID tables
+ * @param seen of a pod at its create gate: its sandbox, its network probes, the namespace with its addresses, its GID tables
  */
 export async function recordPreparation(
   journal: Journal,
   target: { kind: HandoverKind; request: Handover },
   atGate: boolean,
-  seen: Pick<Entry, 'netns' | 'probes' | 'gids'> = {},
+  { sandboxId, ...seen }: Seen = {},
 ): Promise<void> {
   const entry = entryOf(journal, target.kind, target.request);
   const begun = entry.steps.find((step) => step.name === 'prepare');
   const isTimed = begun !== undefined && (!atGate || begun.endTime !== undefined);
-  // A sandbox that is made again has other addresses.
-  const before = { probes: entry.probes, gids: entry.gids };
-  if (
-    isTimed &&
-    isDeepStrictEqual(
-      { ...before, probes: seen.probes ?? before.probes, gids: seen.gids ?? before.gids },
-      before,
-    )
-  )
-    return;
+  // A sandbox that is made again has other addresses, and has not been given those of the source.
+  const before = { probes: entry.probes, gids: entry.gids, fabric: entry.fabric };
+  const isOther = sandboxId !== undefined && entry.fabric?.sandboxId !== sandboxId;
+  const after = {
+    probes: seen.probes ?? before.probes,
+    gids: seen.gids ?? before.gids,
+    fabric: isOther ? undefined : before.fabric,
+  };
+  if (isTimed && isDeepStrictEqual(after, before)) return;
   const now = microTimestamp();
   const step = { name: 'prepare' as const, startTime: begun?.startTime ?? now };
   const steps = isTimed ? entry.steps : [atGate ? { ...step, endTime: now } : step];
-  await journal.put({ ...entry, ...seen, steps });
+  await journal.put({ ...entry, ...seen, fabric: after.fabric, steps });
 }
 
 /** Until when a pod whose peers have a retry limit may be committed, by this node's clock. */

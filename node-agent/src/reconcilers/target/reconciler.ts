@@ -145,7 +145,10 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     return entryOf(this.#deps.journal, this.#deps.kind, request);
   }
 
-  /** Nothing of it is undone: the sandbox goes with the target. */
+  /**
+   * Nothing of it is undone: the sandbox goes with the target. It may be repeated.
+   * @throws AgentError AddressesDiffer, BadBundle; Error the GID tables have not settled yet
+   */
   async #placeAddresses(request: T): Promise<void> {
     const { gates, journal, restorer } = this.#deps;
     const { uid } = request.metadata;
@@ -153,10 +156,13 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const [create] = gates.listAtCreateGate(uid);
     if (!fabric || !create) return;
     const gids = await restorer.placeAddresses(create, fabric);
+    // The source's agent compares the table with its own: one from before would refuse the move for good.
+    if (!gids)
+      throw new Error('the GID tables do not have the addresses yet: the next run looks again');
     const { sandboxId } = create;
     await journal.change(uid, 'target', (now = this.#entry(request)) => ({
       ...now,
-      ...(gids && { gids }),
+      gids,
       fabric: { digest: fabric.digest, sandboxId },
     }));
   }

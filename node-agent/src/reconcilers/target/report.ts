@@ -2,27 +2,44 @@
 // What a target's agent reports of a request: its part of the status, from the journal and the gates.
 import type { TargetAgent, TargetState } from '../../../../crds/src/index.ts';
 import type { Context } from '../../../../kube/src/index.ts';
+import type { Gates } from '../../callers/gates.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
+import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import type { Entry, Journal } from '../../support/journal/journal.ts';
 import type { Publisher } from '../publisher.ts';
 import type { TargetContainers } from './containers.ts';
 import type { TargetStatus } from './decide.ts';
 
-/** It is there before any address has been given: so the source's agent knows that this one does so. */
-function fabricOf(request: Handover, entry: Entry | undefined): TargetAgent['fabric'] {
+/**
+ * It is there before any address has been given: so the source's agent knows that this one does so. The digest counts for
+ * its own sandbox: the source's agent locks the pod when it reads it.
+ * @param creates those at the create gate
+ */
+function fabricOf(
+  request: Handover,
+  entry: Entry | undefined,
+  creates: readonly CreateAtGate[],
+): TargetAgent['fabric'] {
   if (request.kind !== 'MigrationRequest') return undefined;
-  return { ...(entry?.fabric && { digest: entry.fabric.digest }) };
+  const { fabric } = entry ?? {};
+  const isPlaced = fabric && creates.every(({ sandboxId }) => sandboxId === fabric.sandboxId);
+  return isPlaced ? { digest: fabric.digest } : {};
 }
 
 export class TargetReport<T extends Handover> {
   readonly #journal: Journal;
   readonly #publisher: Publisher<T>;
   readonly #containers: TargetContainers;
+  readonly #gates: Gates;
   /** What the agent read from the restored pods, by request. A restarted agent finds it in the status. */
   readonly #identities = new Map<string, TargetAgent['identity']>();
 
-  constructor(deps: { journal: Journal; publisher: Publisher<T> }, containers: TargetContainers) {
+  constructor(
+    deps: { journal: Journal; publisher: Publisher<T>; gates: Gates },
+    containers: TargetContainers,
+  ) {
     this.#journal = deps.journal;
+    this.#gates = deps.gates;
     this.#publisher = deps.publisher;
     this.#containers = containers;
   }
@@ -70,7 +87,7 @@ export class TargetReport<T extends Handover> {
       resumedAt: entry?.resumedAt ?? reported?.resumedAt,
       identity: this.#identities.get(uid) ?? reported?.identity,
       gids: entry?.gids ?? reported?.gids,
-      fabric: fabricOf(request, entry) ?? reported?.fabric,
+      fabric: fabricOf(request, entry, this.#gates.listAtCreateGate(uid)) ?? reported?.fabric,
       peerDeadline: entry?.peerDeadline ?? reported?.peerDeadline,
       containers: containers.length > 0 ? containers : reported?.containers,
     };
