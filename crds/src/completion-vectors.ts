@@ -5,17 +5,13 @@
 
 /**
  * @param from of the node that the programs have started on; undefined: it is not known, and nothing can be asked for
- * @param to of the node that they are to run on; undefined: not known
+ * @param to of the node that they are to run on; undefined: its agent does not say so, as that of an earlier release
  * @returns why they may not run there, as the end of a sentence; undefined: they may
  */
 export function lacksVectors(from: string | undefined, to: string | undefined): string | undefined {
-  const wanted = countIn(from);
-  if (wanted === undefined) return undefined;
-  const present = countIn(to);
-  if (present === undefined) {
-    return 'does not say how many completion vectors its RDMA devices have: its Sealift agent is of an earlier version';
-  }
-  if (present >= wanted) return undefined;
+  const [wanted, present] = [countIn(from), countIn(to)];
+  // While agents are upgraded one after another, that says nothing of a node, and pods that use no RDMA would stay too.
+  if (wanted === undefined || present === undefined || present >= wanted) return undefined;
   return `has fewer completion vectors (processors) than the pod's node: ${present}, not ${wanted}; the pod may ask for any of those`;
 }
 

@@ -7,6 +7,8 @@ import { Count, Message, Reason, Timestamp, Uid } from './atoms.ts';
 export const mostCandidates = 100;
 /** How many nodes a request tries, at most. */
 export const mostTriedNodes = 512;
+/** After so many kubelets that have refused the pod no further one is asked: the pod is the cause, it seems. */
+export const mostKubeletRefusals = 5;
 
 /** The pod's controller, as the pod's ownerReferences name it. */
 export const PodController = z
@@ -100,6 +102,10 @@ export const Deadlines = z
   .object({
     prepare: Timestamp.optional().meta({
       description: 'When the target has to be at its create gate.',
+    }),
+    retry: Timestamp.optional().meta({
+      description:
+        'Once other nodes are tried: until when the operator does so, three times spec.timeouts.prepareSeconds from the start.',
     }),
     blackout: Timestamp.optional().meta({
       format: 'date-time',

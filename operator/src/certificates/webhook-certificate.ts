@@ -80,9 +80,12 @@ function isGood(certificate: X509Certificate, signer: Signer, now: number): bool
   return now < renewAt && certificate.verify(signer.publicKey);
 }
 
+/** Of the Secret: the path's secret part; and the one of releases that showed it to whoever evicted a pod (docs/adr/0028). */
+const [field, shownField] = ['path', 'token'] as const;
+
 /**
  * A secret part of the webhook's path, which only whoever may read the webhook's configuration knows: the API server. Others
- * that reach the port cannot ask for moves. It is kept beside the authority's keys.
+ * that reach the port cannot ask for moves. It is kept beside the authority's keys. That of an earlier release is not used.
  * @throws ApiError `Conflict` if another replica was faster
  */
 export async function webhookToken(
@@ -91,13 +94,16 @@ export async function webhookToken(
   call: Call = {},
 ): Promise<string> {
   const { metadata, data } = await api.get(secrets, namespace, secret, call);
-  const known = Buffer.from(data['token'] ?? '', 'base64').toString();
-  if (known !== '') return known;
-  const token = make();
+  const known = Buffer.from(data[field] ?? '', 'base64').toString();
+  if (known !== '' && data[shownField] === undefined) return known;
+  const token = known === '' ? make() : known;
   const { resourceVersion } = metadata;
   const patch = {
     metadata: { resourceVersion },
-    data: { token: Buffer.from(token).toString('base64') },
+    data: {
+      [field]: Buffer.from(token).toString('base64'),
+      ...(data[shownField] !== undefined && { [shownField]: null }),
+    },
   };
   await api.merge(secrets, namespace, secret, patch, call);
   return token;

@@ -60,6 +60,11 @@ describe('a new request', () => {
     expect(plan.effects).toEqual([]);
   });
 
+  it('is accepted for a Spark driver: a checkpoint deletes nothing', () => {
+    const driver = pod({ metadata: { labels: { 'spark-role': 'driver' } } });
+    expect(decideCheckpoint(see({ pod: driver }), NOW).status?.phase).toBe('Checkpointing');
+  });
+
   it('is accepted on a cordoned node', () => {
     const plan = decideCheckpoint(see({ nodes: [node('a', { cordoned: true })] }), NOW);
     expect(plan.status?.phase).toBe('Checkpointing');

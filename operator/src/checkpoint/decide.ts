@@ -75,8 +75,9 @@ function accept(observed: Observed, draft: CheckpointDraft): CheckpointPlan {
 
 function refuse(observed: Observed): Refusal | undefined {
   const { request, pod, nodeTime, volumes, template, others, nodes } = observed;
+  const known = { volumes, isCheckpoint: true };
   const refusal =
-    refusePod(pod, request.spec.podName, nodeTime, volumes) ?? refuseCompeting(request, others);
+    refusePod(pod, request.spec.podName, nodeTime, known) ?? refuseCompeting(request, others);
   if (refusal || !pod) return refusal;
   const [sharedVolume] = sharedVolumeRefusals(pod);
   if (sharedVolume) return sharedVolume;

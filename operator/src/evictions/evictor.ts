@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads what an answer to an eviction depends on, and creates the MigrationRequest that moves the pod.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { evacuationRequest, isFinished, type Trigger } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
+  Deadline,
   isAlreadyExists,
   KeyedMutex,
   listParsed,
@@ -13,9 +13,11 @@ import {
   namespaces,
   podDisruptionBudgets,
   pods,
+  realClock,
   unlessNotFound,
   withFaults,
   type Api,
+  type Clock,
   type EventRecorder,
   type Logger,
   type Pod,
@@ -35,6 +37,7 @@ export interface EvictorParts {
   readonly api: Api;
   readonly events: EventRecorder;
   readonly log: Logger;
+  readonly clock?: Clock;
 }
 
 const reasonOf: Readonly<Record<Trigger, string>> = {
@@ -48,7 +51,10 @@ const reasonOf: Readonly<Record<Trigger, string>> = {
 const guardsAtOnce = 8;
 /** How long the guard's refusal waits for the other webhook's call to come, and then for its answer to be on its way. */
 const afterOtherMs = 100;
-const longestWaitMs = 5_000;
+/** The API server waits for 10 s, and `kubectl drain` asks again after a refusal alone. */
+const longestGuardMs = 7_000;
+/** How many more evictions the guard thinks about, in turn. */
+const mostWaiting = 64;
 
 const keyOf = ({ namespace, podName }: Eviction): string => `${namespace}/${podName}`;
 
@@ -56,13 +62,17 @@ export class Evictor {
   readonly #parts: EvictorParts;
   /** By pod: how many of its evictions are being answered. */
   readonly #answering = new Map<string, number>();
+  readonly #clock: Clock;
   #guarded = 0;
+  /** Evictions whose guard's answer is not known yet. */
+  #guarding = 0;
   /** By namespace: of evictions at the same time each sees the requests of those before it. */
   readonly #turns = new KeyedMutex();
   readonly #grants = new Grants();
 
   constructor(parts: EvictorParts) {
     this.#parts = parts;
+    this.#clock = parts.clock ?? realClock;
   }
 
   /**
@@ -88,20 +98,44 @@ export class Evictor {
    * @throws Error while it cannot be known
    */
   async guard(eviction: Eviction, signal: AbortSignal): Promise<EvictionAnswer> {
+    const refuse = (message: string): EvictionAnswer => ({ verdict: 'Refuse', message });
+    if (this.#guarding >= guardsAtOnce + mostWaiting) {
+      return refuse('Too many evictions are asked for at once. Ask again.');
+    }
+    const until = this.#clock.now() + longestGuardMs;
+    using deadline = new Deadline(until, 'GuardTooSlow', signal, this.#clock);
+    try {
+      if (await deadline.race(this.#mayGo(eviction, deadline.signal))) return { verdict: 'Allow' };
+    } catch (error) {
+      if (!deadline.signal.aborted) throw error;
+      return refuse(
+        `Sealift could not find out in time whether pod ${eviction.podName} may be evicted. Ask again.`,
+      );
+    }
+    const isOver = (): boolean => deadline.signal.aborted || !this.#answering.has(keyOf(eviction));
+    do await this.#clock.sleep(afterOtherMs, deadline.signal);
+    while (!isOver());
+    await this.#clock.sleep(afterOtherMs, deadline.signal);
+    return refuse(
+      `Pod ${eviction.podName} is to be moved instead. Its eviction is refused until it has moved. Ask again.`,
+    );
+  }
+
+  /** In turn, for the guard. */
+  async #mayGo(eviction: Eviction, signal: AbortSignal): Promise<boolean> {
+    this.#guarding++;
     const turn = `guard ${this.#guarded++ % guardsAtOnce}`;
-    const isAllowed = await this.#turns.run(turn, async () => {
-      const pod = await this.#pod(eviction, signal);
-      const atOnce = decideAtOnce(eviction, pod);
-      if (atOnce || !pod) return true;
-      return decideEviction(eviction, await this.#observe(pod, signal)).verdict === 'Allow';
-    });
-    if (isAllowed) return { verdict: 'Allow' };
-    const until = performance.now() + longestWaitMs;
-    do await sleep(afterOtherMs);
-    while (this.#answering.has(keyOf(eviction)) && performance.now() < until);
-    await sleep(afterOtherMs);
-    const message = `Pod ${eviction.podName} is to be moved instead. Its eviction is refused until it has moved. Ask again.`;
-    return { verdict: 'Refuse', message };
+    try {
+      return await this.#turns.run(turn, async () => {
+        signal.throwIfAborted();
+        const pod = await this.#pod(eviction, signal);
+        const atOnce = decideAtOnce(eviction, pod);
+        if (atOnce || !pod) return true;
+        return decideEviction(eviction, await this.#observe(pod, signal)).verdict === 'Allow';
+      });
+    } finally {
+      this.#guarding--;
+    }
   }
 
   #pod({ namespace, podName }: Eviction, signal: AbortSignal): Promise<Pod | undefined> {

@@ -17,6 +17,7 @@ import {
   inspectionMs,
   isPrepared,
   lastLookMs,
+  mostRetries,
 } from './deadlines.ts';
 import type { HandoverRequest } from './handover-types.ts';
 
@@ -91,7 +92,10 @@ function awaited(request: Request): [string, string | undefined, number][] {
     return [['blackout', deadlines.blackout, blackoutSeconds * 1000]];
   }
   const isDryRun = request.kind === 'MigrationRequest' && request.spec.dryRun;
-  return [['prepare', deadlines.prepare, isDryRun ? inspectionMs : prepareSeconds * 1000]];
+  return [
+    ['prepare', deadlines.prepare, isDryRun ? inspectionMs : prepareSeconds * 1000],
+    ['retry', deadlines.retry, mostRetries * prepareSeconds * 1000],
+  ];
 }
 
 function ours({ deadline, deadlines, conditions }: Waiting, adopted: Adopted): Waiting {

@@ -144,6 +144,61 @@ describe('a node that cannot take the target', () => {
     });
   });
 
+  describe('is not looked for without end', () => {
+    const many = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j'].map((name) => node(name));
+    type Plan = ReturnType<typeof decideMigration>;
+
+    /** Each pod ends in the same way, after so many seconds. @returns the last plan, when, and how many pods were deleted */
+    function tryAll(pod: typeof refused, seconds: number): [Plan, number, number] {
+      let observed = see({ nodes: many, unschedulableMs: 60_000, request: accepted() });
+      let now = NOW;
+      for (let tries = 0; ; tries++) {
+        const uid = observed.request.status?.target?.podUID ?? `uid-${tries}`;
+        const { nodeName, candidates = [] } = observed.request.status?.target ?? {};
+        const on = pod === noRoom ? '' : (nodeName ?? candidates[0] ?? '');
+        const named = target('request-uid', { metadata: { uid }, spec: { nodeName: on } });
+        observed = published(observed, decideMigration({ ...observed, targetPod: named }, now));
+        now += seconds * 1000;
+        const spec = { ...pod.spec, nodeName: on };
+        const targetPod = { ...pod, spec, metadata: { ...pod.metadata, uid } };
+        const plan = decideMigration({ ...observed, targetPod }, now);
+        if (effects(plan)[0] !== 'DeleteTarget') return [plan, (now - NOW) / 1000, tries];
+        observed = { ...published(observed, plan), targetPod: undefined };
+        const next = decideMigration(observed, now);
+        if (next.effects.length > 0) return [next, (now - NOW) / 1000, tries + 1];
+        observed = published(observed, next);
+      }
+    }
+
+    it('five kubelets that refuse the pod are enough', () => {
+      const [plan, , deleted] = tryAll(refused, 1);
+      expect(plan.effects).toMatchObject([{ type: 'ProposeAbort', reason: 'TargetFailed' }]);
+      expect(JSON.stringify(plan.effects)).toContain('no cpu');
+      expect(deleted).toBe(4);
+    });
+
+    it('nodes without room are all tried', () => {
+      const [plan, , deleted] = tryAll(noRoom, 15);
+      expect(plan.effects).toMatchObject([{ type: 'ProposeAbort', reason: 'TargetUnschedulable' }]);
+      expect(deleted, 'one, and then all that are left').toBe(1);
+    });
+
+    it('but not for longer than three prepare deadlines', () => {
+      const [plan, seconds, deleted] = tryAll(refused, 290);
+      expect(plan.effects).toMatchObject([{ type: 'ProposeAbort' }]);
+      // Each pod has its own deadline until there is less time than that.
+      expect([seconds, deleted]).toEqual([1160, 3]);
+    });
+
+    it('a deadline ends no later than that', () => {
+      const deadlines = { prepare: at(700), retry: at(900) };
+      const request = accepted({ ...givenUp().request.status, deadlines });
+      const gone = givenUp({ targetPod: undefined });
+      const late = decideMigration({ ...gone, request }, NOW + 650_000);
+      expect(late.status?.deadlines).toEqual({ prepare: at(900), retry: at(900) });
+    });
+  });
+
   const status = (more: Record<string, unknown>): Partial<Observed> => ({
     request: accepted(more),
   });

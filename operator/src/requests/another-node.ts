@@ -5,13 +5,18 @@
 //   1. record the nodes in status.triedNodes, with the UID of the pod
 //   2. delete that pod
 //   3. when it is gone, name the next ones in status.target; the pod is created again under the same name
-// A restarted operator continues after any of them. Each pod has a prepare deadline of its own.
-import { mostTriedNodes, type TargetPlacement } from '../../../crds/src/index.ts';
+// A restarted operator continues after any of them. Each pod has a prepare deadline of its own, and all of them together one of
+// three times that length. A pod that several kubelets refuse is refused by all, it seems.
+import {
+  mostKubeletRefusals,
+  mostTriedNodes,
+  type TargetPlacement,
+} from '../../../crds/src/index.ts';
 import type { Plan } from '../../../kube/src/index.ts';
 import type { Nodes } from '../nodes/node-choice.ts';
 import { targetProblem } from '../target-pod/health.ts';
 import { isGivenUp, type AbortCause } from './abort-cause.ts';
-import { isPrepared, pollMs, prepareDeadline } from './deadlines.ts';
+import { isPrepared, pollMs, retryDeadlines } from './deadlines.ts';
 import { nodesOf, ownTarget, placementOn } from './handover.ts';
 import type { HandoverDraft } from './handover-draft.ts';
 import type {
@@ -70,6 +75,8 @@ function planGivingUp<S extends HandoverStatus, E extends Own>(
     ...{ nodeName, podUID: own.metadata.uid, reason, message: index === 0 ? message : '' },
   }));
   const tried = [...triedNodes, ...given];
+  if (refusals(tried) >= mostKubeletRefusals) return undefined;
+  if (!retryDeadlines(draft.status, request, draft.now)) return undefined;
   if (tried.length > mostTriedNodes || 'reason' in choose(namesOf(tried))) return undefined;
   draft.status.triedNodes = tried;
   draft.progress.waiting('TargetReady', reason, `${message} The operator tries another node.`);
@@ -91,13 +98,11 @@ function planNextNode<S extends HandoverStatus, E extends Own>(
     return draft.plan('Preparing', isDeleted ? [] : [deletion(own.metadata.uid)], pollMs);
   }
   const nodes = choose(namesOf(draft.status.triedNodes ?? []));
-  if ('reason' in nodes) return undefined;
+  const deadlines = retryDeadlines(draft.status, request, draft.now);
+  if ('reason' in nodes || !deadlines) return undefined;
   const { podName } = request.status?.target ?? {};
   draft.status.target = { podName, ...placementOn(nodes), ...placed(nodes) };
-  draft.status.deadlines = {
-    ...draft.status.deadlines,
-    prepare: prepareDeadline(request, draft.now),
-  };
+  draft.status.deadlines = deadlines;
   const names = someOf(nodes.map((one) => one.metadata.name));
   const which = nodes.length > 1 ? `one of the nodes ${names}` : `node ${names}`;
   draft.progress.waiting('TargetReady', 'Waiting', `The operator tries ${which} next.`);
@@ -125,6 +130,10 @@ function mayChange(request: HandoverRequest): boolean {
   if (request.spec.targetNodeName !== undefined) return false;
   return decision === undefined && deadlines?.blackout === undefined && !isPrepared(request);
 }
+
+/** Of the kubelet, which refuses a pod on one node. */
+const refusals = (tried: readonly { readonly reason: string }[]): number =>
+  tried.filter(({ reason }) => reason === 'TargetFailed').length;
 
 const namesOf = (tried: readonly { readonly nodeName: string }[]): ReadonlySet<string> =>
   new Set(tried.map((one) => one.nodeName));

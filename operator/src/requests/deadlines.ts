@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Deadlines of a handover. All are part of the status, as times of the leader's clock; a later leader counts anew (adopted-times.ts). Pure.
 //   prepare       from the acceptance until the target waits at its create gate
+//   retry         if other nodes are tried: three times as long, from the acceptance
 //   blackout      from then until the decision
 //   confirmation  from the decision until the nodes have confirmed it
 //   lastLook      from the target's resume until the operator says that it runs
@@ -31,6 +32,26 @@ export function isPrepared({ status }: HandoverRequest): boolean {
 
 export function prepareDeadline(request: HandoverRequest, now: number): string {
   return timestamp(now + timeoutsOf(request).prepareSeconds * 1000);
+}
+
+/** How many prepare deadlines the tries on other nodes may take, after the first one. */
+export const mostRetries = 2;
+
+/**
+ * For a pod on another node. All of them end together, so that a request that is refused everywhere ends, too.
+ * @returns undefined: that time is over
+ */
+export function retryDeadlines(
+  { deadlines = {} }: WithDeadlines,
+  request: HandoverRequest,
+  now: number,
+): Deadlines | undefined {
+  const ms = timeoutsOf(request).prepareSeconds * 1000;
+  const first = deadlines.prepare === undefined ? now + ms : Date.parse(deadlines.prepare);
+  const retry = deadlines.retry ?? timestamp(first + mostRetries * ms);
+  const end = Date.parse(retry);
+  if (now >= end) return undefined;
+  return { ...deadlines, retry, prepare: timestamp(Math.min(now + ms, end)) };
 }
 
 /**

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { annotations, labels } from '../../../crds/src/index.ts';
 import { at, container, NOW, pod, type PodParts } from '../../testing/objects.ts';
-import { refusePod } from './pod-rules.ts';
+import { podRefusals, refusePod } from './pod-rules.ts';
 
 const one = (state: object, more: object = {}): PodParts => ({
   status: { containerStatuses: [container(state as Record<string, unknown>, { ...more })] },
@@ -270,9 +270,31 @@ describe('refusePod', () => {
       { spec: { volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'c' } }] } },
     ],
   ])('refuses %s', (_name, reason, text, parts) => {
-    expect(refusePod(pod(parts), 'p', NOW, { claims, sharedHostPaths: [] })).toEqual({
+    expect(refusePod(pod(parts), 'p', NOW, { volumes: { claims, sharedHostPaths: [] } })).toEqual({
       reason,
       message: expect.stringMatching(text) as string,
     });
+  });
+});
+
+describe('a pod whose move an earlier release has begun', () => {
+  const leader = { labels: { 'leaderworkerset.sigs.k8s.io/name': 'vllm' } };
+  const named = { metadata: { name: 'a.b' }, spec: { setHostnameAsFQDN: true } };
+
+  it.each<[string, PodParts]>([
+    ['a pod of a LeaderWorkerSet', { metadata: leader }],
+    ['a Spark driver', { metadata: { labels: { 'spark-role': 'driver' } } }],
+    ['a pod whose own name is its host name', named],
+  ])('is taken back from its landing pod: %s', (_name, parts) => {
+    const reasons = (isLanding: boolean) =>
+      [...podRefusals(pod(parts), 'p', NOW, { isLanding })].map((one) => one.reason);
+    expect(reasons(false)).toEqual(['UnsupportedPod']);
+    expect(reasons(true)).toEqual([]);
+  });
+
+  it('is refused for everything else', () => {
+    const parts = { metadata: leader, spec: { hostNetwork: true } };
+    const [first, ...more] = podRefusals(pod(parts), 'p', NOW, { isLanding: true });
+    expect([first?.message, more]).toEqual([expect.stringContaining('hostNetwork'), []]);
   });
 });

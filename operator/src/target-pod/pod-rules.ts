@@ -21,9 +21,9 @@ export function refusePod(
   pod: Pod | undefined,
   podName: string,
   nodeTime: number | undefined,
-  volumes: VolumeFacts = noVolumeFacts,
+  known: Known = {},
 ): Refusal | undefined {
-  const [first] = podRefusals(pod, podName, nodeTime, { volumes });
+  const [first] = podRefusals(pod, podName, nodeTime, known);
   return first;
 }
 
@@ -31,6 +31,8 @@ interface Known {
   readonly volumes?: VolumeFacts | undefined;
   /** A landing pod, and its request is asked: it still names the request that made it. */
   readonly isLanding?: boolean;
+  /** It is to be stored, and stays where it is. */
+  readonly isCheckpoint?: boolean;
 }
 
 /** Everything that keeps a pod from being migrated. */
@@ -38,7 +40,7 @@ export function* podRefusals(
   pod: Pod | undefined,
   podName: string,
   nodeTime: number | undefined,
-  { volumes = noVolumeFacts, isLanding = false }: Known = {},
+  { volumes = noVolumeFacts, isLanding = false, isCheckpoint = false }: Known = {},
 ): Generator<Refusal> {
   if (!pod) {
     yield {
@@ -52,6 +54,10 @@ export function* podRefusals(
   }
   yield* stateRefusals(pod, nodeTime);
   yield* shapeRefusals(pod);
+  // A landing pod has lost its name already, by the rules of the release that made it: its second move gives it back.
+  if (!isLanding && !isCheckpoint) yield* tieRefusals(pod);
+  const hostName = isLanding ? undefined : refuseHostName(pod);
+  if (hostName) yield hostName;
   yield* volumeRefusals(pod, volumes);
 }
 
@@ -197,6 +203,14 @@ const tied: readonly { readonly label: string; readonly value?: string; readonly
   },
 ];
 
+function* tieRefusals({ metadata }: Pod): Generator<Refusal> {
+  for (const { label, value, why } of tied) {
+    const found = metadata.labels[label];
+    if (found === undefined || (value ?? found) !== found) continue;
+    yield { reason: 'UnsupportedPod', message: `The pod has the label ${label}=${found}: ${why}` };
+  }
+}
+
 function* shapeRefusals(pod: Pod): Generator<Refusal> {
   const { spec } = pod;
   const unsupported = (what: string): Refusal => ({
@@ -214,13 +228,6 @@ function* shapeRefusals(pod: Pod): Generator<Refusal> {
       'Sealift does not migrate pods with hostUsers: false: its user and group IDs map to others on each node, and CRIU does not translate them. Create the pod without hostUsers.';
     yield { reason: 'UnsupportedPod', message };
   }
-  for (const { label, value, why } of tied) {
-    const found = pod.metadata.labels[label];
-    if (found === undefined || (value ?? found) !== found) continue;
-    yield { reason: 'UnsupportedPod', message: `The pod has the label ${label}=${found}: ${why}` };
-  }
-  const hostName = refuseHostName(pod);
-  if (hostName) yield hostName;
   for (const container of movedContainers(pod)) yield* containerRefusals(container);
 }
 

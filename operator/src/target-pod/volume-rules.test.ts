@@ -15,8 +15,8 @@ const facts = (claims: Record<string, Claim> = {}): VolumeFacts => ({
   sharedHostPaths: ['/scratch', '/data/shared/'],
 });
 
-const messageOf = (volume: object, known = facts()): string | undefined =>
-  refusePod(pod({ spec: { volumes: [{ name: 'v', ...volume }] } }), 'p', NOW, known)?.message;
+const messageOf = (volume: object, volumes = facts()): string | undefined =>
+  refusePod(pod({ spec: { volumes: [{ name: 'v', ...volume }] } }), 'p', NOW, { volumes })?.message;
 
 const claimed = (one: Claim, more: object = {}): string | undefined =>
   messageOf({ persistentVolumeClaim: { claimName: 'c', ...more } }, facts({ c: one }));

@@ -6,10 +6,12 @@ import {
   checkpointRequests,
   migrationRequests,
   restoreRequests,
+  silent,
   type Api,
   type Resource,
 } from '../../../../kube/src/index.ts';
 import { refuseWhileRequestsRun, releaseRequests } from './release-requests.ts';
+import { uninstallNodes } from './uninstall-nodes.ts';
 
 interface Stored {
   metadata: {
@@ -44,8 +46,11 @@ class Requests {
     this.#kinds = new Map(kinds);
   }
 
-  /** A kind without an entry has no definition. */
+  /** A kind without an entry has no definition. There is no DaemonSet. */
   readonly api = {
+    get: async () => {
+      throw new ApiError(404, 'NotFound', 'no DaemonSet');
+    },
     list: async (resource: Resource<unknown>) => {
       const items = this.#kinds.get(resource);
       if (!items) throw new ApiError(404, 'NotFound', 'no such kind');
@@ -124,5 +129,48 @@ describe('requests that stay after an uninstall', () => {
     await expect(refuseWhileRequestsRun(requests.api)).rejects.toThrow(
       'MigrationRequest team/open',
     );
+  });
+
+  describe('where the DaemonSet is gone', () => {
+    const o = {
+      ...{ namespace: 'sealift', name: 'sealift-agent', handler: 'sealift' },
+      ...{ everyMs: 2, limitMs: 10_000 },
+    };
+
+    it('are left as they are while one has not finished', async () => {
+      const own = [finalizers.active];
+      const [moved, open] = [request('moved', own), { ...request('open', own), status: {} }];
+      const requests = new Requests([[migrationRequests, [moved, open]]]);
+      await expect(uninstallNodes(requests.api, silent, o)).rejects.toMatchObject({
+        code: 'RequestsLeft',
+      });
+      for (const { metadata } of [moved, open]) expect(metadata.finalizers).toEqual(own);
+    });
+
+    it('are looked at again: the operator still runs, and takes what is asked of it', async () => {
+      const moved = request('moved', [finalizers.active]);
+      const all = [moved];
+      const requests = new Requests([
+        [migrationRequests, all],
+        [checkpointRequests, [request('stored', [finalizers.images])]],
+      ]);
+      let writes = 0;
+      requests.interfere = () => {
+        writes++;
+        // While the checkpoints are looked at.
+        if (writes === 2) all.push(request('late', [finalizers.active]));
+        if (writes === 3) setTimeout(() => moved.metadata.finalizers.push(finalizers.active), 1);
+      };
+      await uninstallNodes(requests.api, silent, o);
+      expect(all.map(({ metadata }) => metadata.finalizers)).toEqual([[], []]);
+    });
+
+    it('are not looked at for ever', async () => {
+      const open = request('open', [finalizers.active]);
+      const requests = new Requests([[migrationRequests, [open]]]);
+      requests.interfere = () =>
+        void setTimeout(() => (open.metadata.finalizers = [finalizers.active]), 0);
+      await uninstallNodes(requests.api, silent, { ...o, limitMs: 50 });
+    });
   });
 });

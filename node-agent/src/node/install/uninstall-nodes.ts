@@ -6,11 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { ObjectMeta, RUNTIME_CLASS } from '../../../../crds/src/index.ts';
 import {
-  isNotFound,
   listParsed,
   messageOf,
   Pod as PodSchema,
   pods,
+  unlessNotFound,
   type Api,
   type Logger,
   type Resource,
@@ -133,6 +133,10 @@ function lastMessage(log: string): string {
   }
 }
 
+const everyMs = 3000;
+/** So many looks at the requests in a row find no finalizer that is to be taken away. */
+const quietLooks = 3;
+
 export interface UninstallOptions {
   readonly namespace: string;
   readonly name: string;
@@ -169,39 +173,55 @@ export async function uninstallNodes(api: Api, log: Logger, o: UninstallOptions)
       failure = undefined;
       if (!hasBegun) await begin(api, o);
       hasBegun = true;
-      if (await look(api, log, o)) return await letGo(api, log);
+      if (await look(api, log, o)) return await letGo(api, log, { ...o, end });
     } catch (error) {
-      if (isNotFound(error)) {
-        log.info({ name: o.name }, 'there is no such DaemonSet: nothing to take off the nodes');
-        return letGo(api, log);
-      }
       if (error instanceof AgentError) throw error;
       failure = error instanceof Error ? error : new Error(String(error));
       log.warn({ detail: messageOf(error) }, 'no answer about the DaemonSet');
     }
-    await sleep(o.everyMs ?? 3000);
+    await sleep(o.everyMs ?? everyMs);
   } while (Date.now() < end);
   if (failure) throw failure;
   await refuseNodesLeft(api, o);
 }
 
 async function begin(api: Api, { namespace, name, handler }: UninstallOptions): Promise<void> {
-  const before = await api.get(daemonSets, namespace, name);
-  await refuseWhilePodsRun(api, handler);
+  const before = await unlessNotFound(api.get(daemonSets, namespace, name));
+  // Without a DaemonSet, too: an operator may still be at work, and what has not finished has to stay protected.
+  if (before) await refuseWhilePodsRun(api, handler);
   await refuseWhileRequestsRun(api);
-  await api.merge(daemonSets, namespace, name, uninstalling(before));
+  if (before) await unlessNotFound(api.merge(daemonSets, namespace, name, uninstalling(before)));
 }
 
-/** Last: until then a node that is mended could still need its requests protected. */
-async function letGo(api: Api, log: Logger): Promise<void> {
-  const released = await releaseRequests(api);
+/**
+ * Last: until then a node that is mended could still need its requests protected. The operator runs until helm deletes it, and
+ * protects each request that is made meanwhile.
+ */
+async function letGo(
+  api: Api,
+  log: Logger,
+  { end, everyMs: pauseMs = everyMs }: { readonly end: number; readonly everyMs?: number },
+): Promise<void> {
+  let released = 0;
+  for (let quiet = 0; quiet < quietLooks;) {
+    const now = await releaseRequests(api);
+    released += now;
+    quiet = now > 0 ? 0 : quiet + 1;
+    if (quiet === quietLooks) break;
+    if (Date.now() >= end) {
+      log.warn({ released }, 'requests are still made: the last ones may keep a finalizer');
+      return;
+    }
+    await sleep(pauseMs);
+  }
   if (released > 0) log.info({ released }, 'finalizers taken from the requests that stay');
 }
 
 /** @returns whether every node is done */
 async function look(api: Api, log: Logger, o: UninstallOptions): Promise<boolean> {
-  const now = await api.get(daemonSets, o.namespace, o.name);
-  if (isDone(now)) return true;
+  const now = await unlessNotFound(api.get(daemonSets, o.namespace, o.name));
+  if (!now) log.info({ name: o.name }, 'there is no such DaemonSet: nothing to take off the nodes');
+  if (!now || isDone(now)) return true;
   const { updatedNumberScheduled: updated, desiredNumberScheduled: desired } = now.status;
   log.info({ updated, available: now.status.numberAvailable, desired }, 'waiting for the nodes');
   return false;
