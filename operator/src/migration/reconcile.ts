@@ -27,6 +27,7 @@ import { deletePod } from '../requests/target-calls.ts';
 import { readVolumeFacts } from '../requests/volume-facts.ts';
 import { watchedFirst } from '../requests/watched-first.ts';
 import { targetPod, templateOf } from '../target-pod/manifest.ts';
+import { isTargetOf } from '../target-pod/ownership.ts';
 import {
   attach,
   detach,
@@ -89,6 +90,8 @@ function situationOf(
   Observed,
   'sourcePod' | 'nodeTime' | 'targetPod' | 'unschedulableMs' | 'moves' | 'nodes' | 'load'
 > {
+  const isOwn = target !== undefined && isTargetOf(target, request);
+  dependencies.moves.nominate(request.metadata.uid, isOwn ? target.status.nominatedNodeName : '');
   const moves = dependencies.moves.look(request);
   return {
     ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
@@ -202,18 +205,26 @@ async function publish(
   };
   const write = (): Promise<boolean> => publishStatus(dependencies, update, context);
   const { policy } = status;
-  const move = { from: accepted?.nodeName ?? '', ...toOf(status.target), policy };
+  const move = { from: source?.nodeName ?? '', ...toOf(status.target), policy };
   // A second move has its turn with the first one.
   const waitsItsTurn = accepted !== undefined && accepted.standsInFor === undefined;
-  const isChanged = await (waitsItsTurn
-    ? dependencies.moves.accept(request, move, write)
-    : write());
+  const turn = (): Promise<boolean> => {
+    if (waitsItsTurn) return dependencies.moves.accept(request, move, write);
+    return isElsewhere(request, status)
+      ? dependencies.moves.redirect(request, move, write)
+      : write();
+  };
+  const isChanged = await turn();
   if (!isChanged) return;
   recordRecovery(dependencies, request, status);
   if (!isFinished(request) && hasMoved(status) && status.report?.blackoutMs !== undefined) {
     blackoutSeconds.observe(status.report.blackoutMs / 1000);
   }
 }
+
+/** Whether the status names other nodes, as those before could not take the target. */
+const isElsewhere = ({ status: before }: MigrationRequest, { target }: OwnStatus): boolean =>
+  target !== undefined && target.podUID === undefined && before?.target?.podUID !== undefined;
 
 const hasMoved = ({ conditions }: OwnStatus): boolean =>
   conditions?.some((one) => one.type === 'Succeeded' && one.status === 'True') ?? false;

@@ -4,7 +4,11 @@ import type { Pod } from '../../../kube/src/index.ts';
 import { at, target } from '../../testing/objects.ts';
 import { targetProblem, unplacedGraceMs, unplacedSince } from './health.ts';
 
-const waiting = (reason?: string, status: object = {}, metadata: object = {}): Pod => {
+const waiting = (
+  reason?: string,
+  status: object = {},
+  metadata: Record<string, unknown> = {},
+): Pod => {
   const scheduled = { type: 'PodScheduled', status: 'False', reason, message: 'why' };
   const conditions = reason === undefined ? [] : [{ ...scheduled, lastTransitionTime: at(-3600) }];
   return target('request-uid', {
