@@ -26,6 +26,7 @@ import { refuseCompeting } from '../requests/competing-requests.ts';
 import { placementOn } from '../requests/handover.ts';
 import type { Refusal } from '../refusal.ts';
 import { handoverOf } from '../target-pod/controllers.ts';
+import { lacksHostName, specWithHostName } from '../target-pod/host-name.ts';
 import { targetName } from '../target-pod/manifest.ts';
 import { chooseLanding, isFirstMove, placeOf, type Place } from './landing.ts';
 import { podRefusals, refusePeers, restartsOf } from '../target-pod/pod-rules.ts';
@@ -143,6 +144,7 @@ function alike({ nodes: all }: Observed, pod: Pod, [first, ...others]: Nodes): N
 
 function targetQuestion({ request, nodes, load, moves, policy }: Observed, pod: Pod): NodeQuestion {
   const isTaken = (moves.stalledMs ?? 0) >= holdsMs ? mayBeFull : isFull;
+  const named = specWithHostName(pod);
   // A node that the user names is the user's decision.
   const isEmptied = request.spec.targetNodeName === undefined ? emptiedBy(policy) : undefined;
   return {
@@ -150,7 +152,8 @@ function targetQuestion({ request, nodes, load, moves, policy }: Observed, pod: 
     seed: request.metadata.uid,
     isBusy: (name) => isTaken(name, moves, policy && applied(policy)),
     scheduling: withoutPlacement(pod),
-    excludes: (node) => missingFamily(pod, nodes, node) ?? isEmptied?.(node),
+    excludes: (node) =>
+      missingFamily(pod, nodes, node) ?? lacksHostName(named, node) ?? isEmptied?.(node),
   };
 }
 
