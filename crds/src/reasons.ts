@@ -41,7 +41,8 @@ export const reasons = {
   TargetNodeNotFound: 'There is no such node.',
   TargetNodeNotReady: 'The target node is not Ready, or is cordoned.',
   NoCompatibleNode: 'No other Ready node has a driver with the same ABI.',
-  NoLandingNode: 'The pod has to move by way of a further node, and no node can take it.',
+  NoLandingNode:
+    'The pod has to move by way of a further node, and no node that it could leave again can take it.',
   AnotherMigration: 'Another request works on this pod.',
   CheckpointNotFound: 'There is no such CheckpointRequest.',
   CheckpointNotReady: 'The checkpoint has not succeeded.',

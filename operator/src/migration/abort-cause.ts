@@ -11,7 +11,7 @@ import {
 } from '../requests/abort-cause.ts';
 import { isPrepared } from '../requests/deadlines.ts';
 import { isDetached } from '../target-pod/controllers.ts';
-import { hostNameFields, refuseLostHostName } from '../target-pod/host-name.ts';
+import { refuseLostHostName, specWithHostName } from '../target-pod/host-name.ts';
 import { controllerOf } from '../target-pod/ownership.ts';
 import { restartsOf } from '../target-pod/pod-rules.ts';
 import { awaitsName, nameMessage } from './name-steps.ts';
@@ -32,11 +32,10 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
   );
 }
 
+/** Before the pause only: afterwards an abort does more harm than another host name. */
 function hostNameCause({ request, sourcePod, targetPod, nodes }: Observed): AbortCause | undefined {
-  const template = sourcePod && {
-    ...sourcePod.spec,
-    ...hostNameFields(sourcePod.metadata.name, sourcePod.spec),
-  };
+  if (request.status?.deadlines?.blackout !== undefined) return undefined;
+  const template = sourcePod && specWithHostName(sourcePod);
   const node = nodes.find((one) => one.metadata.name === request.status?.target?.nodeName);
   return refuseLostHostName(template, targetPod, node);
 }

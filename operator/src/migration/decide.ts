@@ -10,7 +10,14 @@ import {
   type SourceState,
   type TargetPlacement,
 } from '../../../crds/src/index.ts';
-import { queueCause, queueMessage, queuePollMs, toOf, type Move } from '../moves/limits.ts';
+import {
+  holdsMs,
+  queueCause,
+  queueMessage,
+  queuePollMs,
+  toOf,
+  type Move,
+} from '../moves/limits.ts';
 import {
   abortConfirmationMs,
   confirmationDeadline,
@@ -21,7 +28,7 @@ import {
   untilNextDeadline,
 } from '../requests/deadlines.ts';
 import type { Nodes } from '../nodes/node-choice.ts';
-import { tryAnotherNode } from '../requests/another-node.ts';
+import { tryAnotherNode, type Choose } from '../requests/another-node.ts';
 import { HandoverDraft } from '../requests/handover-draft.ts';
 import {
   isTargetMissing,
@@ -40,7 +47,6 @@ import {
   showTargetState,
 } from '../requests/handover.ts';
 import { failureHints, sentences } from '../requests/message.ts';
-import type { Refusal } from '../refusal.ts';
 import { makeReport } from '../requests/report.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
 import {
@@ -134,7 +140,11 @@ function queueUp(
   draft.progress.waiting('Validated', 'Queued', message);
   draft.progress.waiting('Succeeded', 'Queued', message);
   draft.status.queue = { position, waitsFor, sourceNodeName: move.from };
-  return draft.plan('Pending', [], queuePollMs(position, moves.limits));
+  const pollMs = queuePollMs(position, moves.limits);
+  if (waitsFor !== 'TargetNode') return draft.plan('Pending', [], pollMs);
+  const heldMs = Math.max(1000, holdsMs - (moves.stalledMs ?? 0));
+  const isOver = (moves.stalledMs ?? 0) >= holdsMs;
+  return draft.plan('Pending', [], isOver ? pollMs : Math.min(pollMs, heldMs));
 }
 
 const createTarget = ({ podName = '', podIPs, ...target }: TargetPlacement): Effect => ({
@@ -150,8 +160,7 @@ function undecided(observed: Observed, draft: MigrationDraft): MigrationPlan {
   showAgents(observed, draft);
   showTarget(observed, draft);
   const cause = abortCause(observed, now);
-  const choose = (without: ReadonlySet<string>): Nodes | Refusal =>
-    chooseAnother(observed, without);
+  const choose: Choose = (without, isWaiting) => chooseAnother(observed, without, isWaiting);
   const placed = (nodes: Nodes): Pick<TargetPlacement, 'podIPs'> => addressesOn(observed, nodes);
   const next = tryAnotherNode(observed, draft, cause, choose, placed);
   if (next && 'effects' in next) return next;

@@ -8,7 +8,13 @@ import {
   type PodController,
 } from '../../../crds/src/index.ts';
 import { splitKey, type Node, type Pod } from '../../../kube/src/index.ts';
-import { chooseNode, chooseNodes, type NodeQuestion, type Nodes } from '../nodes/node-choice.ts';
+import {
+  chooseNode,
+  chooseNodes,
+  cpuMisfit,
+  type NodeQuestion,
+  type Nodes,
+} from '../nodes/node-choice.ts';
 import type { Refusal } from '../refusal.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
 
@@ -58,17 +64,26 @@ export function secondName({ metadata }: MigrationRequest, attempt: number): str
 
 /**
  * Nodes for the landing pod, and one where the pod could end. That may be the pod's own, if the user names it; the landing
- * pod's is another one than both.
+ * pod's is another one than both. The pod is committed where it lands: only a node from which it could go on will do.
  */
 export function chooseLanding(
   question: NodeQuestion,
 ): { readonly landings: Nodes; readonly end: Node } | Refusal {
   const { from, wanted } = question;
-  const end = chooseNode({ ...question, mayStay: wanted === from });
-  if ('reason' in end) return end;
-  const without = new Set([...(question.without ?? []), end.metadata.name]);
-  const landings = chooseNodes({ ...question, wanted: undefined, without });
-  if (!('reason' in landings)) return { landings, end };
+  const ending = { ...question, mayStay: wanted === from };
+  const idle = chooseNodes(ending);
+  if ('reason' in idle) return idle;
+  // Of two nodes that are alike one leads to the other: what fails is bounded by the kinds of nodes.
+  for (const end of idle) {
+    const landings = landingsFor(question, end);
+    if (!('reason' in landings)) return { landings, end };
+  }
+  const all = chooseNodes({ ...ending, isBusy: () => false });
+  for (const end of 'reason' in all ? [] : all) {
+    const landings = idle.includes(end) ? undefined : landingsFor(question, end);
+    if (landings && !('reason' in landings)) return { landings, end };
+  }
+  const [end] = idle;
   const others = [...new Set([from, end.metadata.name])].join(' and ');
   const back =
     wanted === from
@@ -76,8 +91,23 @@ export function chooseLanding(
       : `it, or name the pod's own node in spec.targetNodeName: it then comes back to that one, by way of ${end.metadata.name}`;
   return {
     reason: 'NoLandingNode',
-    message: `The pod's controller finds it by its name, so it moves twice: to a further node, and from there to ${end.metadata.name} under its own name. Besides ${others} no node can take it. Add a node with Sealift that can take ${back}.`,
+    message: `The pod's controller finds it by its name, so it moves twice: to a further node, and from there to ${end.metadata.name} under its own name. Besides ${others} no node can take it that it could leave for another one (CPU features, completion vectors). Add a node with Sealift that can take ${back}.`,
   };
+}
+
+/** Nodes from which the pod can go on to its end. */
+function landingsFor(question: NodeQuestion, end: Node): Nodes | Refusal {
+  return chooseNodes({
+    ...question,
+    wanted: undefined,
+    without: new Set([...(question.without ?? []), end.metadata.name]),
+    excludes: (node) => question.excludes?.(node) ?? whyNoWay(node, end),
+  });
+}
+
+function whyNoWay(landing: Node, end: Node): string | undefined {
+  const why = cpuMisfit(landing, end);
+  return why && `would not let the pod go on to ${end.metadata.name}, which ${why}`;
 }
 
 /** The node where the pod is to end. The one that it comes from only if the user names it, or if there is no other. */

@@ -201,6 +201,21 @@ describe('a landing pod', () => {
     expect(message(none)).toMatch(/No other node is Ready/);
   });
 
+  it('prefers a node that no other move may get', () => {
+    const four = [...nodes, node('d')];
+    const end = (into: object, undecided: object): unknown => {
+      const [arriving, held] = [into, undecided].map((one) => new Map(Object.entries(one)));
+      const underWay = { total: 2, out: new Map(), into: arriving ?? new Map(), undecided: held };
+      const moves = { ...look({}).moves, underWay };
+      return decideMigration(look({ nodes: four, moves }), NOW).status?.secondMove?.nodeName;
+    };
+    expect([end({}, { c: 2 }), end({}, { d: 2 })]).toEqual(['d', 'c']);
+    expect([end({ c: 2 }, { d: 2 }), end({ d: 2 }, { c: 2 })], 'rather than full').toEqual([
+      'd',
+      'c',
+    ]);
+  });
+
   it('tries again after a while, ever more slowly, and under another name', () => {
     const failedOnce = look({ secondMove: second(aborted) }, { secondMove: record });
     const early = decideMigration(failedOnce, NOW + 9_999);

@@ -8,8 +8,8 @@ import {
   type MigrationRequest,
   type SecondMove,
 } from '../../../crds/src/index.ts';
-import type { Pod } from '../../../kube/src/index.ts';
-import { isFull } from '../moves/limits.ts';
+import type { Node, Pod } from '../../../kube/src/index.ts';
+import { isFull, mayBeFull } from '../moves/limits.ts';
 import { withoutPlacement } from '../nodes/fitness.ts';
 import { keptMessage, ownTarget, type CommittedWork } from '../requests/handover.ts';
 import { sentences } from '../requests/message.ts';
@@ -159,15 +159,20 @@ function endOf(
 ): { readonly name: string } | Refusal {
   const { source, policy } = request.status ?? {};
   const wanted = request.spec.targetNodeName;
-  const node = chooseEnd(
-    {
-      ...{ nodes, from: landing.spec.nodeName, mayStay: false, wanted, load },
-      seed: `${request.metadata.uid} ${attempt}`,
-      isBusy: (name) => isFull(name, moves, policy),
-      scheduling: withoutPlacement(landing),
-    },
-    wanted === undefined ? (source?.nodeName ?? '') : '',
-  );
+  const end = (isTaken: typeof isFull): Node | Refusal =>
+    chooseEnd(
+      {
+        ...{ nodes, from: landing.spec.nodeName, mayStay: false, wanted, load },
+        seed: `${request.metadata.uid} ${attempt}`,
+        isBusy: (name) => isTaken(name, moves, policy),
+        scheduling: withoutPlacement(landing),
+      },
+      wanted === undefined ? (source?.nodeName ?? '') : '',
+    );
+  const free = end(mayBeFull);
+  if ('reason' in free) return free;
+  const isHeld = mayBeFull(free.metadata.name, moves, policy);
+  const node = isHeld ? end(isFull) : free;
   return 'reason' in node ? node : { name: node.metadata.name };
 }
 

@@ -13,7 +13,7 @@ import {
   type Pod,
 } from '../../../kube/src/index.ts';
 import { blackoutSeconds } from '../metrics.ts';
-import { podNetworkOf } from '../networks/pod-address.ts';
+import { nodesKeeping } from '../networks/pod-address.ts';
 import { askedFor, keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
 import { hostOf } from '../host-pins.ts';
 import { toOf } from '../moves/limits.ts';
@@ -21,12 +21,14 @@ import { isHandingOver } from '../requests/blackout-looks.ts';
 import { ownTarget } from '../requests/handover.ts';
 import { competingRequests, seenCompeting } from '../requests/competing-requests.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
+import { someOf } from '../requests/message.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
-import { deletePod } from '../requests/target-calls.ts';
+import { deletePod, TargetRejectedError } from '../requests/target-calls.ts';
 import { readVolumeFacts } from '../requests/volume-facts.ts';
 import { watchedFirst } from '../requests/watched-first.ts';
 import { targetPod, templateOf } from '../target-pod/manifest.ts';
+import { isTargetOf } from '../target-pod/ownership.ts';
 import {
   attach,
   detach,
@@ -89,6 +91,8 @@ function situationOf(
   Observed,
   'sourcePod' | 'nodeTime' | 'targetPod' | 'unschedulableMs' | 'moves' | 'nodes' | 'load'
 > {
+  const isOwn = target !== undefined && isTargetOf(target, request);
+  dependencies.moves.nominate(request.metadata.uid, isOwn ? target.status.nominatedNodeName : '');
   const moves = dependencies.moves.look(request);
   return {
     ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
@@ -202,18 +206,26 @@ async function publish(
   };
   const write = (): Promise<boolean> => publishStatus(dependencies, update, context);
   const { policy } = status;
-  const move = { from: accepted?.nodeName ?? '', ...toOf(status.target), policy };
+  const move = { from: source?.nodeName ?? '', ...toOf(status.target), policy };
   // A second move has its turn with the first one.
   const waitsItsTurn = accepted !== undefined && accepted.standsInFor === undefined;
-  const isChanged = await (waitsItsTurn
-    ? dependencies.moves.accept(request, move, write)
-    : write());
+  const turn = (): Promise<boolean> => {
+    if (waitsItsTurn) return dependencies.moves.accept(request, move, write);
+    return isElsewhere(request, status)
+      ? dependencies.moves.redirect(request, move, write)
+      : write();
+  };
+  const isChanged = await turn();
   if (!isChanged) return;
   recordRecovery(dependencies, request, status);
   if (!isFinished(request) && hasMoved(status) && status.report?.blackoutMs !== undefined) {
     blackoutSeconds.observe(status.report.blackoutMs / 1000);
   }
 }
+
+/** Whether the status names other nodes, as those before could not take the target. */
+const isElsewhere = ({ status: before }: MigrationRequest, { target }: OwnStatus): boolean =>
+  target !== undefined && target.podUID === undefined && before?.target?.podUID !== undefined;
 
 const hasMoved = ({ conditions }: OwnStatus): boolean =>
   conditions?.some((one) => one.type === 'Succeeded' && one.status === 'True') ?? false;
@@ -340,10 +352,11 @@ async function createFromSource(
     const source = await dependencies.rawPod(namespace, request.spec.podName, signal);
     if (source.metadata.uid !== sourcePod?.metadata.uid) return undefined;
     const nodes = dependencies.nodeList();
-    const node = nodes.find((one) => one.metadata.name === nodeNames[0]);
-    const network = addresses && podNetworkOf(node);
-    if (addresses && network === undefined) {
-      throw new Error(`node ${nodeNames[0] ?? ''} lets no pod keep its address any more`);
+    const keeping = addresses && nodesKeeping(nodes, nodeNames);
+    if (addresses && !keeping) {
+      throw new TargetRejectedError(
+        `The pod was to keep its address ${addresses.join(' and ')}, and none of the chosen nodes lets it any more: ${someOf(nodeNames)}. They are gone, or lack the annotation ${annotations.podNetwork}. Create a new request.`,
+      );
     }
     const podAnnotations = source.metadata.annotations ?? {};
     const names = networkNames(podAnnotations, namespace);
@@ -355,14 +368,14 @@ async function createFromSource(
     return targetPod(templateOf(source), {
       name: podName,
       namespace,
-      nodeNames,
+      nodeNames: keeping?.nodeNames ?? nodeNames,
       source: hostOf(nodes, sourcePod.spec.nodeName),
       requestUid: uid,
       namespaceUid,
       marker: { key: 'migration', value: `${namespace}/${name}` },
       networks,
       fabricIps: askedFor(networks),
-      kept: network === undefined ? undefined : { network, addresses: addresses ?? [] },
+      kept: keeping && { network: keeping.network, addresses: addresses ?? [] },
     });
   };
   await createTarget(dependencies, migrationRequests, request, podName, manifest, context);

@@ -17,7 +17,7 @@ import {
   type RequestParts,
 } from '../../testing/objects.ts';
 import { decideMigration } from './decide.ts';
-import type { Observed } from './types.ts';
+import type { MigrationPlan, Observed } from './types.ts';
 import { chooseAnother } from './validate.ts';
 
 describe('a new request', () => {
@@ -121,7 +121,7 @@ describe('a new request', () => {
       const request = accepted({ target });
       const without = new Set(['d']);
       const observed = see({ nodes: [...nodes, node('d')], policy, request });
-      expect(chooseAnother(observed, without)).toMatchObject([{ metadata: { name: 'c' } }]);
+      expect(chooseAnother(observed, without, false)).toMatchObject([{ metadata: { name: 'c' } }]);
     });
   });
 
@@ -339,6 +339,20 @@ describe('a new request', () => {
       expect(message(waits)).toMatch(/nodes that the pod could move to have 2 migrations/);
       const other = decideMigration(see({ ...busy(0, 2), nodes: [...two, node('c')] }), NOW);
       expect(other.status?.target?.nodeName).toBe('c');
+    });
+
+    it('not for a node that others only may get, if it has waited and another one is left', () => {
+      const three = [node('a'), node('b'), node('c'), node('d')];
+      const undecided = new Map([['b', 2]]);
+      const underWay = { total: 2, out: new Map(), into: new Map(), undecided };
+      const look = (stalledMs: number, nodes = three): MigrationPlan => {
+        const moves = { limits: { cluster: 5, perNode: 2 }, underWay, position: 1, older: [] };
+        return decideMigration(see({ nodes, moves: { ...moves, stalledMs } }), NOW);
+      };
+      expect(look(0).status?.queue?.waitsFor).toBe('TargetNode');
+      expect(look(14_990)).toMatchObject({ requeueAfterMs: 1000 });
+      expect(look(15_000).status?.target?.candidates?.toSorted()).toEqual(['c', 'd']);
+      expect(look(15_000, three.slice(0, 2)).status?.queue?.waitsFor).toBe('TargetNode');
     });
 
     it('unless it can’t be accepted at all, is cancelled or deleted', () => {

@@ -21,11 +21,12 @@ import {
 } from '../nodes/node-choice.ts';
 import { emptiedBy } from '../nodes/emptied.ts';
 import { withoutPlacement } from '../nodes/fitness.ts';
-import { isFull, mayBeFull } from '../moves/limits.ts';
+import { holdsMs, isFull, mayBeFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import { placementOn } from '../requests/handover.ts';
 import type { Refusal } from '../refusal.ts';
 import { handoverOf } from '../target-pod/controllers.ts';
+import { lacksHostName, specWithHostName } from '../target-pod/host-name.ts';
 import { targetName } from '../target-pod/manifest.ts';
 import { chooseLanding, isFirstMove, placeOf, type Place } from './landing.ts';
 import { podRefusals, refusePeers, restartsOf } from '../target-pod/pod-rules.ts';
@@ -142,14 +143,17 @@ function alike({ nodes: all }: Observed, pod: Pod, [first, ...others]: Nodes): N
 }
 
 function targetQuestion({ request, nodes, load, moves, policy }: Observed, pod: Pod): NodeQuestion {
+  const isTaken = (moves.stalledMs ?? 0) >= holdsMs ? mayBeFull : isFull;
+  const named = specWithHostName(pod);
   // A node that the user names is the user's decision.
   const isEmptied = request.spec.targetNodeName === undefined ? emptiedBy(policy) : undefined;
   return {
     ...{ nodes, from: pod.spec.nodeName, mayStay: false, load },
     seed: request.metadata.uid,
-    isBusy: (name) => isFull(name, moves, policy && applied(policy)),
+    isBusy: (name) => isTaken(name, moves, policy && applied(policy)),
     scheduling: withoutPlacement(pod),
-    excludes: (node) => missingFamily(pod, nodes, node) ?? isEmptied?.(node),
+    excludes: (node) =>
+      missingFamily(pod, nodes, node) ?? lacksHostName(named, node) ?? isEmptied?.(node),
   };
 }
 
@@ -192,12 +196,20 @@ export function sourceOf({ nodes }: Pick<Observed, 'nodes'>, pod: Pod): Placemen
   };
 }
 
-/** A node for a request that is under way; one that takes no more pods for now is none. */
-export function chooseAnother(observed: Observed, without: ReadonlySet<string>): Nodes | Refusal {
+/**
+ * A node for a request that is under way; one that takes no more pods for now is none.
+ * @param isWaiting whether one that others may get instead will do
+ */
+export function chooseAnother(
+  observed: Observed,
+  without: ReadonlySet<string>,
+  isWaiting: boolean,
+): Nodes | Refusal {
+  const isTaken = isWaiting ? isFull : mayBeFull;
   const { sourcePod, moves, request } = observed;
   const full = observed.nodes
     .map((one) => one.metadata.name)
-    .filter((name) => mayBeFull(name, moves, request.status?.policy));
+    .filter((name) => isTaken(name, moves, request.status?.policy));
   if (!sourcePod) return { reason: 'SourceGone', message: 'The source pod was deleted.' };
   const others = new Set([...without, ...full]);
   if (!isFirstMove(request)) return chooseTargets(observed, sourcePod, undefined, others);

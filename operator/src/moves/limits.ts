@@ -31,13 +31,19 @@ export interface Move {
   readonly policy?: PolicyLimits | undefined;
 }
 
-/** Where a move goes by its status. */
-export const toOf = (target: TargetPlacement | undefined): Pick<Move, 'to' | 'candidates'> => ({
-  to: target?.nodeName,
-  candidates: target?.nodeName === undefined ? target?.candidates : undefined,
-});
+/** Where a move goes by its status. A target that was given up for other nodes goes nowhere, until they are named. */
+export function toOf(
+  target: TargetPlacement | undefined,
+  tried: readonly { readonly podUID?: string | undefined }[] = [],
+): Pick<Move, 'to' | 'candidates'> {
+  const { nodeName: to, candidates, podUID } = target ?? {};
+  const isGivenUp = podUID !== undefined && tried.some((one) => one.podUID === podUID);
+  if (isGivenUp) return { to: undefined };
+  return { to, candidates: to === undefined ? candidates : undefined };
+}
 
-const targetsOf = ({ to, candidates = [] }: Move): readonly string[] =>
+/** Where a move may arrive. */
+export const targetsOf = ({ to, candidates = [] }: Move): readonly string[] =>
   to === undefined ? candidates : [to];
 
 export interface MoveCounts {
@@ -70,6 +76,12 @@ export interface WaitingMove extends Move {
   readonly waitsFor: QueueCause | undefined;
 }
 
+/**
+ * How long a request waits for places that others keep and may not need: of a pod for which there is no room anywhere, they keep
+ * them on each node that it could get. It then goes to the nodes that are left, if there are any.
+ */
+export const holdsMs = 15_000;
+
 export interface MovesSeen {
   readonly limits: MoveLimits;
   readonly underWay: MovesUnderWay;
@@ -77,6 +89,8 @@ export interface MovesSeen {
   readonly position: number;
   /** The first of those that come before this one, `lookAhead` at most. */
   readonly older: readonly WaitingMove[];
+  /** For how long the request has waited for a target node. */
+  readonly stalledMs?: number | undefined;
 }
 
 type Order = Pick<WaitingMove, 'creationTimestamp' | 'key'>;

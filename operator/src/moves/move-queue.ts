@@ -7,9 +7,11 @@ import {
   compareMoves,
   defaultLimits,
   lookAhead,
+  mayBeFull,
   MoveTally,
   nextMoves,
   queueCause,
+  targetsOf,
   toOf,
   type Move,
   type MoveLimits,
@@ -23,6 +25,14 @@ const newMs = 10_000;
 interface Running extends Move {
   /** Accepted here, and not yet seen by the informer. */
   readonly isAssumed: boolean;
+  /** The one of its candidates on which the scheduler makes room for it. */
+  readonly nominated?: string | undefined;
+}
+
+/** As it counts: of candidates only that one. */
+function countedOf({ nominated, candidates, ...move }: Running): Move {
+  const isKnown = nominated !== undefined && candidates?.includes(nominated) === true;
+  return { ...move, candidates: isKnown ? [nominated] : candidates };
 }
 
 export class MoveQueue {
@@ -34,6 +44,8 @@ export class MoveQueue {
   readonly #waitingOf = new Map<string, WaitingMove>();
   /** When requests that were not looked at yet were seen first, in milliseconds since the epoch. */
   readonly #newSince = new Map<string, number>();
+  /** Since when requests have waited for a target node, by UID, in milliseconds since the epoch. */
+  readonly #stalledSince = new Map<string, number>();
   readonly #clock: Clock;
   /** Resolves when the last acceptance that has begun is over. */
   #lastAcceptance: Promise<unknown> = Promise.resolve();
@@ -59,8 +71,9 @@ export class MoveQueue {
     const { status, metadata } = after;
     if (isFinished(after)) return this.#forget(metadata.uid);
     if (status?.source) {
-      const { policy, source, target } = status;
-      const move = { from: source.nodeName, ...toOf(target), policy, isAssumed: false };
+      const { policy, source, target, triedNodes } = status;
+      const to = toOf(target, triedNodes);
+      const move = { from: source.nodeName, ...to, policy, isAssumed: false };
       this.#run(metadata.uid, move);
       return;
     }
@@ -85,7 +98,17 @@ export class MoveQueue {
     const { creationTimestamp } = request.metadata;
     const end = this.#placeOf({ creationTimestamp, key: keyOf(request) });
     const older = this.#first(end);
-    return { limits: this.limits, underWay: this.#counts, position: end + 1, older };
+    const now = this.#clock.now();
+    const stalledMs = now - (this.#stalledSince.get(request.metadata.uid) ?? now);
+    return { limits: this.limits, underWay: this.#counts, position: end + 1, older, stalledMs };
+  }
+
+  /** @param node where the scheduler makes room for the target of a move; '': nowhere */
+  nominate(uid: string, node: string): void {
+    const running = this.#running.get(uid);
+    if (!running || (running.nominated ?? '') === node) return;
+    this.#run(uid, { ...running, nominated: node === '' ? undefined : node });
+    this.#wakeNext();
   }
 
   /** How many migrations arrive at a node. */
@@ -108,18 +131,44 @@ export class MoveQueue {
    */
   accept<T>(request: MigrationRequest, move: Move, write: () => Promise<T>): Promise<T> {
     const { uid, name } = request.metadata;
-    return this.#acceptOne(async () => {
+    return this.#acceptOne(() => {
       if (queueCause(move, this.look(request))) {
         throw new ApiError(409, 'Conflict', `it is no longer the turn of ${name}`);
       }
-      this.#run(uid, { ...move, isAssumed: true });
-      try {
-        return await write();
-      } catch (error) {
-        if (this.#running.get(uid)?.isAssumed === true) this.#forget(uid);
-        throw error;
-      }
+      return this.#assume(uid, move, write);
     });
+  }
+
+  /**
+   * Writes a status that gives a request other nodes which is under way. It has its turn, and cannot wait for another one.
+   * @throws ApiError `Conflict` when others may have got these nodes by now: the reconciler starts again
+   */
+  redirect<T>(request: MigrationRequest, move: Move, write: () => Promise<T>): Promise<T> {
+    const { uid, name } = request.metadata;
+    return this.#acceptOne(() => {
+      const seen = this.look(request);
+      const own = this.#running.get(uid);
+      if (own) this.#counts.add(countedOf(own), -1);
+      const isTaken = targetsOf(move).some((node) => mayBeFull(node, seen, move.policy));
+      if (own) this.#counts.add(countedOf(own), 1);
+      if (isTaken) throw new ApiError(409, 'Conflict', `other moves may get the nodes of ${name}`);
+      return this.#assume(uid, move, write);
+    });
+  }
+
+  /** Counts a move from now on as it is being written. */
+  async #assume<T>(uid: string, move: Move, write: () => Promise<T>): Promise<T> {
+    const before = this.#running.get(uid);
+    this.#run(uid, { ...move, isAssumed: true });
+    try {
+      return await write();
+    } catch (error) {
+      if (this.#running.get(uid)?.isAssumed === true) {
+        if (before) this.#run(uid, before);
+        else this.#forget(uid);
+      }
+      throw error;
+    }
   }
 
   /** Runs the work after all earlier acceptances, whether they failed or not. */
@@ -132,16 +181,22 @@ export class MoveQueue {
   #run(uid: string, move: Running): void {
     this.#stopWaiting(uid);
     const before = this.#running.get(uid);
-    if (before) this.#counts.add(before, -1);
-    this.#running.set(uid, move);
-    this.#counts.add(move, 1);
+    if (before) this.#counts.add(countedOf(before), -1);
+    const running = { nominated: before?.nominated, ...move };
+    this.#running.set(uid, running);
+    this.#counts.add(countedOf(running), 1);
     // The scheduler has chosen: the other nodes' places are free.
-    if (before?.candidates && move.to !== undefined) this.#wakeNext();
+    if (before?.candidates && (move.to !== undefined || !move.candidates)) this.#wakeNext();
   }
 
   #wait(move: WaitingMove): void {
     const known = this.#waitingOf.get(move.uid);
     this.#waitingOf.set(move.uid, move);
+    const isStalled = move.waitsFor === 'TargetNode' || move.waitsFor === 'Policy';
+    if (!isStalled) this.#stalledSince.delete(move.uid);
+    else if (!this.#stalledSince.has(move.uid)) {
+      this.#stalledSince.set(move.uid, this.#clock.now());
+    }
     if (known) this.#waiting[this.#placeOf(known)] = move;
     else this.#waiting.splice(this.#placeOf(move), 0, move);
   }
@@ -151,6 +206,7 @@ export class MoveQueue {
     if (!known) return;
     this.#waitingOf.delete(uid);
     this.#newSince.delete(uid);
+    this.#stalledSince.delete(uid);
     const place = this.#placeOf(known);
     this.#waiting.splice(place, 1);
     this.#wakeNext(place);
@@ -161,7 +217,7 @@ export class MoveQueue {
     const running = this.#running.get(uid);
     if (!running) return;
     this.#running.delete(uid);
-    this.#counts.add(running, -1);
+    this.#counts.add(countedOf(running), -1);
     this.#wakeNext();
   }
 

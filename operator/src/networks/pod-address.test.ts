@@ -4,7 +4,7 @@ import { annotations, labels } from '../../../crds/src/index.ts';
 import type { Node } from '../../../kube/src/index.ts';
 import { node, pod } from '../../testing/objects.ts';
 import { targetPod, templateOf, type RawPod } from '../target-pod/manifest.ts';
-import { keptAddresses } from './pod-address.ts';
+import { keptAddresses, nodesKeeping } from './pod-address.ts';
 
 const NETWORK = 'sealift/sealift-pods';
 const keeping = (name: string): Node => {
@@ -29,6 +29,21 @@ describe('the addresses of a pod', () => {
     const own = (value: string) => source({ [annotations.defaultNetwork]: value });
     expect(keptAddresses(own(NETWORK), [a, b], b)).toEqual(status);
     expect(keptAddresses(own('team/other'), [a, b], b)).toEqual({});
+  });
+});
+
+describe('nodes that were chosen to keep an address', () => {
+  const other = keeping('o');
+  other.metadata.annotations[annotations.podNetwork] = 'sealift/other';
+  it.each<[string, string[], Node[], object | undefined]>([
+    ['are all there still', ['b', 'a'], [a, b], { network: NETWORK, nodeNames: ['b', 'a'] }],
+    ['have lost their first', ['x', 'a', 'b'], [a, b], { network: NETWORK, nodeNames: ['a', 'b'] }],
+    ['have one without', ['c', 'b'], [node('c'), b], { network: NETWORK, nodeNames: ['b'] }],
+    ['have one of another network', ['a', 'o'], [a, other], { network: NETWORK, nodeNames: ['a'] }],
+    ['keep none any more', ['c', 'x'], [node('c'), b], undefined],
+    ['are none', [], [a], undefined],
+  ])('%s', (_what, names, nodes, expected) => {
+    expect(nodesKeeping(nodes, names)).toEqual(expected);
   });
 });
 

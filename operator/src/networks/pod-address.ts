@@ -24,6 +24,20 @@ export function keptAddresses(
 }
 
 /**
+ * Of nodes on which a pod was to keep its addresses those that still can, all by one network. A node may have been deleted, or
+ * have lost its network, since it was chosen.
+ */
+export function nodesKeeping(
+  nodes: readonly Node[],
+  names: readonly string[],
+): { readonly network: string; readonly nodeNames: readonly string[] } | undefined {
+  const networks = new Map(nodes.map((node) => [node.metadata.name, podNetworkOf(node)]));
+  const network = names.map((name) => networks.get(name)).find((one) => one !== undefined);
+  if (network === undefined) return undefined;
+  return { network, nodeNames: names.filter((name) => networks.get(name) === network) };
+}
+
+/**
  * Why a pod cannot keep all its addresses on a node that keeps addresses, as the end of a sentence; undefined: it can, or gets
  * others there.
  */

@@ -184,7 +184,18 @@ function unable(node: Node, question: NodeQuestion): string | undefined {
   const why = scheduling && unfit(node, scheduling, hostOf(nodes, from));
   if (why !== undefined) return why;
   const source = nodes.find((one) => one.metadata.name === from);
-  const features = question.cpuFeatures ?? (source && cpuFeaturesOf(source));
+  return cpuMisfit(source, node, question.cpuFeatures);
+}
+
+/**
+ * What the CPU of a node lacks that a pod may use, as the end of a sentence.
+ * @param features of the node that the images were made on
+ */
+export function cpuMisfit(
+  source: Node | undefined,
+  node: Node,
+  features: string | undefined = source && cpuFeaturesOf(source),
+): string | undefined {
   return (
     lacksFeatures(features, cpuFeaturesOf(node)) ?? lacksVectors(vectorsOf(source), vectorsOf(node))
   );

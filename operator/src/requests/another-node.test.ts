@@ -242,6 +242,29 @@ describe('a node that cannot take the target', () => {
     expect(abortReason(alone)).toEqual(['TargetUnschedulable']);
   });
 
+  describe('while other moves may get the nodes that are left', () => {
+    const undecided = new Map([['c', defaultLimits.perNode]]);
+    const held = { total: 3, out: new Map(), into: new Map(), undecided };
+    const moves = { ...first.moves, underWay: held };
+
+    it('is given up, and the request waits for them', () => {
+      expect(effects(decideMigration({ ...first, moves }, NOW))).toEqual(['DeleteTarget']);
+      const gone = givenUp({ targetPod: undefined, moves });
+      const waits = decideMigration(gone, NOW);
+      expect(waits).toMatchObject({ effects: [], requeueAfterMs: 1000 });
+      expect(waits.status?.target?.podUID, 'the same still').toBe('target-uid');
+      const next = decideMigration({ ...published(gone, waits), moves: first.moves }, NOW);
+      expect(next.status?.target?.nodeName).toBe('c');
+    });
+
+    it('is waited for until the deadline', () => {
+      const late = decideMigration(givenUp({ targetPod: undefined, moves }), NOW + 300_001);
+      expect(late.effects).toMatchObject([
+        { type: 'ProposeAbort', reason: 'PrepareDeadlineExceeded' },
+      ]);
+    });
+  });
+
   it('is given up by a restore too, which may go back to the node of the images', () => {
     const request = restore({
       status: {

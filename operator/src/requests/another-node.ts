@@ -31,8 +31,11 @@ import type { Refusal } from '../refusal.ts';
 
 type Own = { readonly type: string };
 type Draft<S extends HandoverStatus, E extends Own> = HandoverDraft<HandoverCondition, S, E>;
-/** @param without names of nodes that are not to be chosen */
-type Choose = (without: ReadonlySet<string>) => Nodes | Refusal;
+/**
+ * @param without names of nodes that are not to be chosen
+ * @param isWaiting whether nodes that others may get instead will do, as the request can wait for them
+ */
+export type Choose = (without: ReadonlySet<string>, isWaiting: boolean) => Nodes | Refusal;
 /** What a status says of the target on these nodes beside their names. */
 type Placed = (nodes: Nodes) => Partial<TargetPlacement>;
 
@@ -77,7 +80,7 @@ function planGivingUp<S extends HandoverStatus, E extends Own>(
   const tried = [...triedNodes, ...given];
   if (refusals(tried) >= mostKubeletRefusals) return undefined;
   if (!retryDeadlines(draft.status, request, draft.now)) return undefined;
-  if (tried.length > mostTriedNodes || 'reason' in choose(namesOf(tried))) return undefined;
+  if (tried.length > mostTriedNodes || 'reason' in choose(namesOf(tried), true)) return undefined;
   draft.status.triedNodes = tried;
   draft.progress.waiting('TargetReady', reason, `${message} The operator tries another node.`);
   return draft.plan('Preparing', [deletion(own.metadata.uid)], 1000);
@@ -97,9 +100,16 @@ function planNextNode<S extends HandoverStatus, E extends Own>(
     const isDeleted = own.metadata.deletionTimestamp !== undefined;
     return draft.plan('Preparing', isDeleted ? [] : [deletion(own.metadata.uid)], pollMs);
   }
-  const nodes = choose(namesOf(draft.status.triedNodes ?? []));
   const deadlines = retryDeadlines(draft.status, request, draft.now);
-  if ('reason' in nodes || !deadlines) return undefined;
+  if (!deadlines) return undefined;
+  const without = namesOf(draft.status.triedNodes ?? []);
+  const nodes = choose(without, false);
+  if ('reason' in nodes) {
+    if ('reason' in choose(without, true)) return undefined;
+    const message = 'Other moves may get the nodes that are left. The operator tries again.';
+    draft.progress.waiting('TargetReady', 'Waiting', message);
+    return draft.plan('Preparing', [], 1000);
+  }
   const { podName } = request.status?.target ?? {};
   draft.status.target = { podName, ...placementOn(nodes), ...placed(nodes) };
   draft.status.deadlines = deadlines;

@@ -28,7 +28,7 @@ import { AdoptedTimes } from './adopted-times.ts';
 import { BlackoutLooks } from './blackout-looks.ts';
 import { Sightings } from './sightings.ts';
 import { MoveQueue } from '../moves/move-queue.ts';
-import { isUnschedulable } from '../target-pod/health.ts';
+import { unplacedSince } from '../target-pod/health.ts';
 import type { HandoverRequest } from './handover-types.ts';
 import type { RawPod } from '../target-pod/manifest.ts';
 
@@ -146,9 +146,9 @@ export class Dependencies {
     return node === undefined ? undefined : this.agents?.timeOf(node);
   }
 
-  /** For how long this process has seen that the scheduler finds no node for a target. */
+  /** For how long this process has seen that a target has no node. */
   unschedulableMs({ metadata }: HandoverRequest, target: Pod | undefined): number {
-    const what = target && isUnschedulable(target) ? target.metadata.uid : undefined;
+    const what = target && unplacedSince(target);
     return this.unschedulable.elapsedMs(metadata.uid, what, this.clock.now());
   }
 

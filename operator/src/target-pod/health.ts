@@ -5,6 +5,8 @@ import type { Refusal } from '../refusal.ts';
 
 /** The scheduler's cache may be old: a node that was just freed still looks full to it. By the operator's own clock. */
 export const unschedulableGraceMs = 15_000;
+/** A pod that the scheduler does not even refuse: it is gated, its scheduler does not run, or fails. It keeps places from others. */
+export const unplacedGraceMs = 60_000;
 
 /** Waiting reasons with which the kubelet only repeats what has failed. */
 const fatalWaiting = new Set([
@@ -27,9 +29,18 @@ export interface TargetProblem {
   readonly recheckMs?: number;
 }
 
-/** Whether the scheduler has found no node, and makes no room on one either by ending pods of lower priority. */
-export function isUnschedulable({ status }: Pod): boolean {
-  return status.nominatedNodeName === '' && scheduledOf(status)?.reason === 'Unschedulable';
+/** Whether a pod has no node, and the scheduler makes no room for it on one by ending pods of lower priority. */
+const isUnplaced = ({ spec, status }: Pod): boolean =>
+  !spec.nodeName && status.nominatedNodeName === '';
+
+/** Whether the scheduler has found no node either. */
+const isUnschedulable = ({ status }: Pod): boolean =>
+  scheduledOf(status)?.reason === 'Unschedulable';
+
+/** What to count the time of that a pod has no node; undefined: it has, or gets one. */
+export function unplacedSince(pod: Pod): string | undefined {
+  if (!isUnplaced(pod)) return undefined;
+  return `${pod.metadata.uid} ${isUnschedulable(pod) ? 'is refused' : 'waits'}`;
 }
 
 const scheduledOf = ({
@@ -38,7 +49,7 @@ const scheduledOf = ({
   conditions.find((one) => one.type === 'PodScheduled' && one.status === 'False');
 
 /**
- * @param unschedulableMs for how long the operator has seen it so
+ * @param unschedulableMs for how long the operator has seen it so (`unplacedSince`)
  * @param isPrepared the source may be held, so that nothing is tried again
  */
 export function targetProblem(
@@ -46,7 +57,7 @@ export function targetProblem(
   unschedulableMs: number,
   isPrepared: boolean,
 ): TargetProblem {
-  if (isUnschedulable(pod)) {
+  if (isUnplaced(pod) && isUnschedulable(pod)) {
     const recheckMs = unschedulableGraceMs - unschedulableMs;
     if (recheckMs > 0) return { recheckMs };
     const why = scheduledOf(pod.status)?.message ?? '';
@@ -65,7 +76,18 @@ export function targetProblem(
     const isRefused = pod.status.phase === 'Failed' && statuses(pod).length === 0;
     return { ...failed('TargetFailed', message), ...(isRefused && { isOfNode: true }) };
   }
-  return containerProblem(pod, isPrepared);
+  return isUnplaced(pod)
+    ? unplacedProblem(pod, unschedulableMs)
+    : containerProblem(pod, isPrepared);
+}
+
+function unplacedProblem(pod: Pod, unplacedMs: number): TargetProblem {
+  const recheckMs = unplacedGraceMs - unplacedMs;
+  if (recheckMs > 0) return { recheckMs };
+  const said = scheduledOf(pod.status);
+  const why = said ? explain(said) : 'no scheduler has said anything of it: see its schedulerName';
+  const message = `Target pod ${pod.metadata.name} got no node within ${unplacedGraceMs / 1000} s (${why}).`;
+  return { ...failed('TargetUnschedulable', message), isOfNode: true };
 }
 
 function containerProblem(pod: Pod, isPrepared: boolean): TargetProblem {

@@ -20,6 +20,12 @@ export function hostNameFields(
   return shown.includes('.') ? { hostnameOverride: shown } : { hostname: shown };
 }
 
+/** What the target's spec says of the host name. */
+export const specWithHostName = ({ metadata, spec }: Pod): Spec => ({
+  ...spec,
+  ...hostNameFields(metadata.name, spec),
+});
+
 /** A pod whose host name no field of a spec can give to another pod. */
 export function refuseHostName({ metadata, spec }: Pod): Refusal | undefined {
   if (spec.setHostnameAsFQDN !== true) return undefined;
@@ -33,6 +39,18 @@ export function refuseHostName({ metadata, spec }: Pod): Refusal | undefined {
 /** The first minor version of Kubernetes 1 that has `hostnameOverride` without being asked for it. */
 const overrideSince = 35;
 
+/** Why a node cannot show a pod the host name of its spec, as the end of a sentence. */
+export function lacksHostName(
+  { hostnameOverride }: Pick<Spec, 'hostnameOverride'>,
+  { status }: Node,
+): string | undefined {
+  if (typeof hostnameOverride !== 'string') return undefined;
+  const version = status.nodeInfo.kubeletVersion;
+  const minor = /^v1\.(\d+)/.exec(version)?.[1];
+  if (minor === undefined || Number(minor) >= overrideSince) return undefined;
+  return `has a kubelet (${version}) that does not know spec.hostnameOverride, by which alone the pod could keep its host name ${hostnameOverride} (Kubernetes 1.35, feature HostnameOverride)`;
+}
+
 /**
  * Whether a target shows another host name: an API server that does not know the field leaves it out, and so does a kubelet.
  * @param template the spec that the target was to have
@@ -45,13 +63,14 @@ export function refuseLostHostName(
 ): Refusal | undefined {
   const wanted = template?.hostnameOverride;
   if (typeof wanted !== 'string' || !target) return undefined;
+  // As an operator of an earlier version made it: the API server has dropped nothing.
+  if (typeof target.spec.hostname === 'string') return undefined;
   const refusal = (who: string): Refusal => ({
     reason: 'UnsupportedPod',
     message: `The pod's host name ${wanted} has a dot, and ${who} spec.hostnameOverride, by which another pod could have it (Kubernetes 1.35, feature HostnameOverride). Create the pod with a name without dots, or with spec.hostname.`,
   });
   if (target.spec.hostnameOverride !== wanted) return refusal('the API server does not take');
-  const version = node?.status.nodeInfo.kubeletVersion ?? '';
-  const minor = /^v1\.(\d+)/.exec(version)?.[1];
-  if (minor === undefined || Number(minor) >= overrideSince) return undefined;
-  return refusal(`the kubelet of node ${node?.metadata.name ?? ''} (${version}) does not know`);
+  if (!node || lacksHostName(template ?? {}, node) === undefined) return undefined;
+  const version = node.status.nodeInfo.kubeletVersion;
+  return refusal(`the kubelet of node ${node.metadata.name} (${version}) does not know`);
 }
