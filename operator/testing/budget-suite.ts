@@ -5,7 +5,7 @@ import { EventRecorder, migrationRequests, ownFaults, silent } from '../../kube/
 import { Evictor } from '../src/evictions/evictor.ts';
 import { ended, eventually, type Cluster } from './cluster.ts';
 import { suiteControllerManager } from './controller-manager.ts';
-import { created, prepared } from './moving.ts';
+import { aNodeOf, created, prepared } from './moving.ts';
 import { runSet } from './sets.ts';
 import { evict, withWebhook } from './webhook.ts';
 import { budgets, containersEnded, move } from './workloads.ts';
@@ -202,7 +202,7 @@ export function budgetSuite(cluster: () => Cluster): void {
         await c.migrate('both', first);
         const target = await created(c, 'both');
         const { status: of } = await c.client.get(moves, 'default', 'both');
-        await c.bind(target, of?.target?.nodeName ?? '');
+        await c.bind(target, aNodeOf(of));
         await c.target(moves, 'both', { state: 'AtCreateGate' });
         await c.until(moves, 'both', { deadlines: { blackout: expect.any(String) as string } });
         await c.source(moves, 'both', { state: 'Sent' });

@@ -2,6 +2,7 @@
 // First steps of a migration with a real API server.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
+import type { MigrationRequest } from '../../crds/src/index.ts';
 import { migrationRequests } from '../../kube/src/index.ts';
 import { unschedulableGraceMs } from '../src/target-pod/health.ts';
 import type { Cluster } from './cluster.ts';
@@ -14,6 +15,12 @@ export async function created(c: Cluster, name: string): Promise<string> {
   return status.target?.podName ?? '';
 }
 
+/** One of the nodes that a target may get, as the scheduler would choose it. */
+export function aNodeOf(status: MigrationRequest['status']): string {
+  const { nodeName, candidates = [] } = status?.target ?? {};
+  return nodeName ?? candidates[0] ?? '';
+}
+
 /** Up to a target that waits at its create gate, the blackout begun. @returns the target's name */
 export async function prepared(
   c: Cluster,
@@ -24,8 +31,7 @@ export async function prepared(
   await c.migrate(name, podName, spec);
   const target = await created(c, name);
   const { status } = await c.client.get(migrationRequests, 'default', name);
-  const { nodeName, candidates = [] } = status?.target ?? {};
-  await c.bind(target, nodeName ?? candidates[0] ?? '');
+  await c.bind(target, aNodeOf(status));
   await c.target(migrationRequests, name, { state: 'AtCreateGate' });
   await c.until(migrationRequests, name, {
     deadlines: { blackout: expect.any(String) as string },

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { migrationRequests, type Pod } from '../../kube/src/index.ts';
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
-import { created, prepared } from './moving.ts';
+import { aNodeOf, created, prepared } from './moving.ts';
 import { runSet, type RunningSet } from './sets.ts';
 import { carryOut, land, prepareSecond, secondOf, suiteOfMoves } from './two-moves.ts';
 import { containersEnded, podTemplate } from './workloads.ts';
@@ -43,7 +43,7 @@ export function restartSuite(cluster: () => Cluster): void {
           await c.migrate(id, source);
           const target = await created(c, id);
           const { status } = await c.client.get(moves, 'default', id);
-          await c.bind(target, status?.target?.nodeName ?? '');
+          await c.bind(target, aNodeOf(status));
           await without(() => c.target(moves, id, { state: 'AtCreateGate' }));
           await c.until(moves, id, { deadlines: { blackout: anyText } });
           await without(() => c.source(moves, id, { state: 'Dumping' }));

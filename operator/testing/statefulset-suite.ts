@@ -5,7 +5,7 @@ import { migrationRequests, nodes, ownFaults, pods, type Pod } from '../../kube/
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
 import { suiteControllerManager } from './controller-manager.ts';
-import { created } from './moving.ts';
+import { aNodeOf, created } from './moving.ts';
 import { carryOut, land, moveOn, namePolicy, prepareSecond, secondOf } from './two-moves.ts';
 import { failOnce, podTemplate, statefulSets, Workloads, type Workload } from './workloads.ts';
 
@@ -65,7 +65,7 @@ export function statefulSetSuite(cluster: () => Cluster): void {
         await c.migrate('bare', 'bare-0', { timeouts });
         const landing = await created(c, 'bare');
         const { status } = await c.client.get(moves, 'default', 'bare');
-        await c.bind(landing, status?.target?.nodeName ?? '');
+        await c.bind(landing, aNodeOf(status));
         await c.target(moves, 'bare', { state: 'AtCreateGate' });
         await expect
           .poll(async () => (await c.find(moves, 'bare'))?.status, { timeout: 30_000 })

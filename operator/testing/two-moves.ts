@@ -9,7 +9,7 @@ import type { Manifest } from '../../kube/testing/definitions.ts';
 import { policyPath } from '../../kube/testing/impersonation.ts';
 import { ended, type Cluster } from './cluster.ts';
 import { suiteControllerManager, type ControllerManager } from './controller-manager.ts';
-import { created, prepared } from './moving.ts';
+import { aNodeOf, created, prepared } from './moving.ts';
 import { containersEnded } from './workloads.ts';
 
 const moves = migrationRequests;
@@ -54,8 +54,7 @@ export async function secondOf(c: Cluster, request: string, attempt = 1): Promis
 export async function prepareSecond(c: Cluster, second: string): Promise<MigrationRequest> {
   const name = await created(c, second);
   const request = await c.client.get(moves, 'default', second);
-  const { nodeName, candidates = [] } = request.status?.target ?? {};
-  await c.bind(name, nodeName ?? candidates[0] ?? '');
+  await c.bind(name, aNodeOf(request.status));
   await c.target(moves, second, { state: 'AtCreateGate' });
   return c.until(moves, second, { deadlines: { blackout: anyText } });
 }
