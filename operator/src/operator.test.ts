@@ -180,9 +180,9 @@ describeOperator((cluster) => {
       await c.run('late.name');
       await kubelet('v1.34.2');
       await c.migrate('late-name', 'late.name');
-      const { status } = await c.until(moves, 'late-name', failed('UnsupportedPod'));
+      const { status } = await c.until(moves, 'late-name', failed('NoCompatibleNode'));
       const why = status.conditions?.find((one) => one.type === 'Succeeded')?.message;
-      expect(why).toContain('kubelet of node b (v1.34.2)');
+      expect(why).toContain('node b has a kubelet (v1.34.2)');
       await kubelet('');
     });
   });
