@@ -174,6 +174,8 @@ describeOperator((cluster) => {
       await c.client.delete(moves, 'default', 'dotted');
       await c.until(moves, 'dotted', { decision: { reason: 'Cancelled' } });
       await c.source(moves, 'dotted', { state: 'Resumed' });
+      await c.podGone(target?.metadata.name ?? '');
+      await eventually(() => c.find(moves, 'dotted')).toBeUndefined();
     });
 
     it('is not moved to a kubelet that would give it another one', async () => {
