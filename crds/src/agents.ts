@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the node agents publish. Each part has one writer, so that no writer overwrites another's fields.
 import { z } from 'zod';
-import { Count, Message, Milliseconds, Reason, Timestamp } from './atoms.ts';
+import { atomicList, Count, Message, Milliseconds, Reason, Timestamp } from './atoms.ts';
 import { Fabric, PlacedFabric } from './fabric.ts';
 import { Inspection } from './inspection.ts';
 import { Bytes, ObjectCounts, Steps } from './steps.ts';
 
-const atomicList = { 'x-kubernetes-list-type': 'atomic' } as const;
 const Numbers = z.array(z.int().min(0).meta({ format: 'int64' })).meta(atomicList);
 const Strings = z.array(z.string().max(253)).meta(atomicList);
 

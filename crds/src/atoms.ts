@@ -11,6 +11,9 @@ export const DnsName = z
   .max(253)
   .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/);
 
+/** Of a list that a writer replaces as a whole. */
+export const atomicList = { 'x-kubernetes-list-type': 'atomic' } as const;
+
 export const Uid = z.string().max(64);
 export const Reason = z.string().max(128);
 export const Message = z.string().max(4096);

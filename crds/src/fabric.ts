@@ -2,6 +2,7 @@
 // The addresses of a pod's interfaces in the RDMA network, as the source's agent reads them. The target's agent gives its pod
 // the same ones (node-agent/src/node/device/address-order.ts).
 import { z } from 'zod';
+import { atomicList } from './atoms.ts';
 
 const Seconds = z.int().min(0).max(0xffff_ffff).meta({ format: 'int64' });
 const Text = z.string().max(64);
@@ -45,10 +46,13 @@ export type FabricAddress = z.infer<typeof FabricAddress>;
 
 const FabricInterface = z.object({
   name: z.string().max(15).meta({ description: 'The interface that an RDMA device is on.' }),
-  addresses: z.array(FabricAddress).max(MAX_FABRIC_ADDRESSES).meta({
-    description: 'Its addresses, in an order in which adding them makes the same interface.',
-    'x-kubernetes-list-type': 'atomic',
-  }),
+  addresses: z
+    .array(FabricAddress)
+    .max(MAX_FABRIC_ADDRESSES)
+    .meta({
+      description: 'Its addresses, in an order in which adding them makes the same interface.',
+      ...atomicList,
+    }),
 });
 export type FabricInterface = z.infer<typeof FabricInterface>;
 
@@ -58,7 +62,7 @@ export const Fabric = z
     interfaces: z
       .array(FabricInterface)
       .max(8)
-      .meta({ description: 'One for each RDMA device.', 'x-kubernetes-list-type': 'atomic' }),
+      .meta({ description: 'One for each RDMA device.', ...atomicList }),
   })
   .meta({
     description:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a dry run finds out. The agent of the pod's node writes what it has seen; the operator adds its own findings.
 import { z } from 'zod';
-import { Reason } from './atoms.ts';
+import { atomicList, Reason } from './atoms.ts';
 import { Bytes, ObjectCounts } from './steps.ts';
 
 export const Finding = z.object({
@@ -20,10 +20,13 @@ export const Inspection = z
       .max(253)
       .optional()
       .meta({ description: 'The node that a move would begin with. Absent: there is none.' }),
-    findings: z.array(Finding).max(160).meta({
-      description: 'Everything that would make a move fail. Empty: nothing was found.',
-      'x-kubernetes-list-type': 'atomic',
-    }),
+    findings: z
+      .array(Finding)
+      .max(160)
+      .meta({
+        description: 'Everything that would make a move fail. Empty: nothing was found.',
+        ...atomicList,
+      }),
     objects: ObjectCounts.optional(),
     bytes: Bytes.optional(),
   })

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // metav1.LabelSelector as a schema, and whether it selects an object. Pure.
 import { z } from 'zod';
+import { atomicList } from './atoms.ts';
 
 const Key = z.string().min(1).max(317);
 const Value = z.string().max(63);
@@ -11,10 +12,14 @@ const Requirement = z
     operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']).meta({
       description: 'How the label is compared with the values.',
     }),
-    values: z.array(Value).max(64).optional().meta({
-      description: 'The values; only with In and NotIn.',
-      'x-kubernetes-list-type': 'atomic',
-    }),
+    values: z
+      .array(Value)
+      .max(64)
+      .optional()
+      .meta({
+        description: 'The values; only with In and NotIn.',
+        ...atomicList,
+      }),
   })
   .meta({
     description: 'One requirement.',
@@ -36,10 +41,14 @@ export const labelSelector = (what: string) =>
         description: 'Labels that the object has, all of them.',
         'x-kubernetes-map-type': 'atomic',
       }),
-      matchExpressions: z.array(Requirement).max(32).optional().meta({
-        description: 'Requirements that the object meets, all of them.',
-        'x-kubernetes-list-type': 'atomic',
-      }),
+      matchExpressions: z
+        .array(Requirement)
+        .max(32)
+        .optional()
+        .meta({
+          description: 'Requirements that the object meets, all of them.',
+          ...atomicList,
+        }),
     })
     .meta({ description: what });
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The schema of MigrationPolicies, which are cluster-scoped, and which of several applies to a pod.
 import { z } from 'zod';
-import { Count, DnsName, ObjectMeta } from './atoms.ts';
+import { atomicList, Count, DnsName, ObjectMeta } from './atoms.ts';
 import { labelSelector, selects } from './label-selector.ts';
 import { API_VERSION } from './names.ts';
 import { TimeoutLimits } from './timeouts.ts';
@@ -69,10 +69,14 @@ const NodeTriggers = z
       .boolean()
       .default(false)
       .meta({ description: 'Move these pods away from a node that is cordoned.' }),
-    taints: z.array(Taint).max(32).optional().meta({
-      description: 'Move these pods away from a node that has one of these taints.',
-      'x-kubernetes-list-type': 'atomic',
-    }),
+    taints: z
+      .array(Taint)
+      .max(32)
+      .optional()
+      .meta({
+        description: 'Move these pods away from a node that has one of these taints.',
+        ...atomicList,
+      }),
   })
   .meta({
     description: 'States of a node that make the operator move these pods without an eviction.',

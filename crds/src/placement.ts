@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a pod is, as the operator has chosen it.
 import { z } from 'zod';
-import { Count, Message, Reason, Timestamp, Uid } from './atoms.ts';
+import { atomicList, Count, Message, Reason, Timestamp, Uid } from './atoms.ts';
 
 /** How many nodes the scheduler chooses among, at most: the pod names each of them. */
 export const mostCandidates = 100;
@@ -57,7 +57,7 @@ export const Placement = z.object({
     .max(2)
     .optional()
     .meta({
-      'x-kubernetes-list-type': 'atomic',
+      ...atomicList,
       description:
         'Only of a target: the addresses of the source in the cluster’s network, which it keeps. Absent: it gets new ones.',
     }),
@@ -79,7 +79,7 @@ export const TargetPlacement = Placement.extend({
     .max(mostCandidates)
     .optional()
     .meta({
-      'x-kubernetes-list-type': 'atomic',
+      ...atomicList,
       description: 'Until the scheduler has chosen one: the nodes that the pod may be put on.',
     }),
 });
@@ -92,10 +92,13 @@ export const TriedNode = z.object({
   reason: Reason.meta({ description: 'Why the node could not take the target, as one word.' }),
   message: Message.meta({ description: 'Why the node could not take the target.' }),
 });
-export const TriedNodes = z.array(TriedNode).max(mostTriedNodes).meta({
-  'x-kubernetes-list-type': 'atomic',
-  description: 'Nodes that could not take the target, if spec.targetNodeName leaves a choice.',
-});
+export const TriedNodes = z
+  .array(TriedNode)
+  .max(mostTriedNodes)
+  .meta({
+    ...atomicList,
+    description: 'Nodes that could not take the target, if spec.targetNodeName leaves a choice.',
+  });
 export type TriedNode = z.infer<typeof TriedNode>;
 
 export const Deadlines = z

@@ -2,7 +2,14 @@
 // The schema of RestoreRequests: spec and status.
 import { z } from 'zod';
 import { SourceAgent, TargetAgent } from './agents.ts';
-import { commonStatus, DnsName, ObjectMeta, TtlSecondsAfterFinished, Uid } from './atoms.ts';
+import {
+  atomicList,
+  commonStatus,
+  DnsName,
+  ObjectMeta,
+  TtlSecondsAfterFinished,
+  Uid,
+} from './atoms.ts';
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
@@ -18,10 +25,14 @@ const Addresses = z.object({
     .meta({
       description: 'A network that the checkpointed pod was attached to: [namespace/]name.',
     }),
-  ips: z.array(z.string().max(64)).min(1).max(8).meta({
-    description: 'Addresses, with or without a prefix length.',
-    'x-kubernetes-list-type': 'atomic',
-  }),
+  ips: z
+    .array(z.string().max(64))
+    .min(1)
+    .max(8)
+    .meta({
+      description: 'Addresses, with or without a prefix length.',
+      ...atomicList,
+    }),
   mac: z
     .string()
     .max(17)
@@ -51,7 +62,7 @@ export const RestoreRequestSpec = z
         description:
           'Addresses of the new pod, for networks that assign none themselves. ' +
           'Absent: the addresses of the checkpointed pod if no other pod has them, else what the network assigns.',
-        'x-kubernetes-list-type': 'atomic',
+        ...atomicList,
       }),
     ttlSecondsAfterFinished: TtlSecondsAfterFinished,
     timeouts: RestoreTimeouts.prefault({}),

@@ -39,6 +39,9 @@ const killProcesses = (pick: (context: FaultContext) => readonly string[], patte
   };
 };
 
+/** On a node: CRIU's work directories, `<request UID>/<container>`. */
+const WORK = '/var/lib/sealift/work';
+
 /**
  * A shell line that does something as soon as CRIU is at work, which takes a second or so. One that was started before its pod
  * was locked, and is not begun, is not at work yet (docs/adr/0033). A dump has the highest priority on its
@@ -46,7 +49,8 @@ const killProcesses = (pick: (context: FaultContext) => readonly string[], patte
  */
 export const whenCriuRuns = (line: string): string =>
   'chrt -f -p 10 $$ && ' +
-  'works() { pgrep -x criu > /dev/null || return 1; for file in /var/lib/sealift/work/*/*/begin.waits; do ' +
+  'works() { pgrep -x criu > /dev/null || return 1; for file in ' +
+  `${WORK}/*/*/begin.waits; do ` +
   '[ -e "$file" ] && [ ! -e "${file%.waits}" ] && return 1; done; return 0; }; ' +
   'for i in $(seq 1000); do works && break; sleep 0.1; done; ' +
   line;

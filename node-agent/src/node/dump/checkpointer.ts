@@ -16,12 +16,12 @@ import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { LimitedQueuePair } from '../device/retry-budget.ts';
 import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
+import { podMemory } from '../runtime/pod-memory.ts';
 import type { Runc } from '../runtime/runc.ts';
 import type { ClusterSockets } from './cluster-sockets.ts';
 import type { ContainerLinks } from './container-links.ts';
 import type { DeviceObjects } from './device-objects.ts';
 import type { ExecSessions } from './exec-sessions.ts';
-import { anonymousMemory } from './pod-inspector.ts';
 import type { UnmovableFiles } from './unmovable.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
@@ -157,9 +157,9 @@ export class Checkpointer {
     return this.#parts.deviceObjects.firstPeerToGiveUp(pod.netns);
   }
 
-  /** Bytes that its dump writes at least. Changes nothing. */
+  /** Bytes that its dump writes at least: of memory of its own. Changes nothing. */
   async leastBytes(pod: LocalPod): Promise<number> {
-    return anonymousMemory(this.#parts.host, pod.containers);
+    return (await podMemory(this.#parts.host, pod.containers)).anon;
   }
 
   /**

@@ -3,7 +3,6 @@
 // CRIU cannot bind them there. The checkpointer looks before anything is done to the pod.
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 import { addressIn, canonical } from '../host/socket-table.ts';
@@ -11,6 +10,7 @@ import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { PROC, processIn, unlessEnded } from '../runtime/process.ts';
 import { throwFirst } from './findings.ts';
+import { foundInEach } from './looks.ts';
 
 type Looked = Pick<Container, 'name' | 'cgroup' | 'pid'>;
 
@@ -29,7 +29,6 @@ const LISTEN = '0A';
 /** TCP_ESTABLISHED. */
 const ESTABLISHED = '01';
 /** A probe or a short request of a peer is over by then. */
-const LOOKS = 3;
 const BETWEEN_MS = 300;
 
 export interface ClusterSocketsParts {
@@ -66,14 +65,14 @@ export class ClusterSockets {
     const own = new Set(addresses.map(canonical));
     const pid = containers.find((one) => one.pid !== undefined)?.pid;
     if (pid === undefined || own.size === 0) return;
-    let bound = await this.#boundTo(pid, own);
-    for (let look = 1; look < LOOKS && bound.size > 0; look++) {
-      await sleep(this.#betweenMs);
-      const now = await this.#boundTo(pid, own);
-      bound = new Map([...bound].filter(([inode]) => now.has(inode)));
-    }
-    if (bound.size === 0) return;
-    const established = [...bound.values()].filter((one) => one.isEstablished).length;
+    const found = await foundInEach(
+      async () => [...(await this.#boundTo(pid, own)).values()],
+      ({ inode }) => inode,
+      { betweenMs: this.#betweenMs, asFirst: true },
+    );
+    if (found.length === 0) return;
+    const bound = new Map(found.map((one) => [one.inode, one]));
+    const established = found.filter((one) => one.isEstablished).length;
     for (const container of containers) yield* this.#refusals(container, bound, established);
   }
 

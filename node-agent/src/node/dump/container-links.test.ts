@@ -202,7 +202,11 @@ describe.runIf(process.getuid?.() === 0)('what two containers have in common', (
       '  while not os.path.exists("close"): time.sleep(.002)',
       '  os.remove("close"); s.close()',
     ];
-    const client = 'while True: c = connected(); c.recv(1); c.close()';
+    const client =
+      'while True: c = connected(); os.makedirs("asks", exist_ok=True); c.recv(1); c.close()';
+    /** Its first connection waits in the server's queue. */
+    const clientAsks = () =>
+      vi.waitFor(() => stat(join(dir, 'asks')), { timeout: 15_000, interval: 2 });
     const inBackground = (program: string) =>
       [
         'import threading, textwrap',
@@ -228,6 +232,7 @@ describe.runIf(process.getuid?.() === 0)('what two containers have in common', (
     it('may be a connection of one container that is accepted after its descriptors were read', async () => {
       const [one] = await containers(inBackground(server.join('\n')));
       const asks = await run('client', inBackground(client));
+      await clientAsks();
       await writeFile(join(dir, 'a', 'cgroup.procs'), `${children[0]?.pid}\n${asks}\n`);
       const { looks, parts } = accepting();
       expect(await found(one ? [one] : [], parts)).toEqual([]);
@@ -237,6 +242,7 @@ describe.runIf(process.getuid?.() === 0)('what two containers have in common', (
     it('may be another short connection to what is outside of the pod in each look', async () => {
       await run('server', inBackground(server.join('\n')));
       const one = await containers(inBackground(client));
+      await clientAsks();
       const { looks, parts } = accepting();
       expect(await found(one, parts)).toEqual([]);
       expect(looks()).toBeGreaterThan(1);
@@ -258,6 +264,7 @@ describe.runIf(process.getuid?.() === 0)('what two containers have in common', (
 
     it('may not be a connection that is accepted after the first look, and stays', async () => {
       const looked = await containers(inBackground(server.join('\n')), inBackground(client));
+      await clientAsks();
       let looks = 0;
       const sockets = async (netns: string) => {
         const now = await unixSockets(netns);

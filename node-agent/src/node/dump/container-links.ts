@@ -5,7 +5,6 @@
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import type { Stats } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { unixSockets, type UnixSocket } from '../../../../native/addon/index.ts';
 import { AgentError, unlessErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
@@ -14,12 +13,12 @@ import type { Container } from '../runtime/containers.ts';
 import { listProcesses, printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
 import { isDeleted, isMemoryFile } from './deleted-files.ts';
 import { throwFirst } from './findings.ts';
+import { foundInEach } from './looks.ts';
 import { mappedFiles } from './mapped-files.ts';
 
 type Looked = Pick<Container, 'name' | 'cgroup'>;
 
 /** A request that is answered in a moment is over by then. */
-const LOOKS = 3;
 const BETWEEN_MS = 100;
 
 export interface ContainerLinksParts {
@@ -79,14 +78,14 @@ export class ContainerLinks {
 
   /** All that `check` would refuse: what is found in each of its looks. Changes nothing. */
   async *findings(netns: string, containers: readonly Looked[]): AsyncGenerator<AgentError> {
-    let found = await this.#look(netns, containers);
-    for (let look = 1; look < LOOKS && found.size > 0; look++) {
-      await sleep(this.#betweenMs);
-      const now = await this.#look(netns, containers);
-      found = new Map([...now].filter(([key]) => found.has(key)));
-    }
+    const found = await foundInEach(
+      async () => [...(await this.#look(netns, containers))],
+      ([key]) => key,
+      { betweenMs: this.#betweenMs },
+    );
     // One process may have many connections to another one.
-    for (const reason of new Set(found.values())) yield new AgentError('UnsupportedObject', reason);
+    for (const reason of new Set(found.map(([, one]) => one)))
+      yield new AgentError('UnsupportedObject', reason);
   }
 
   async #look(netns: string, containers: readonly Looked[]): Promise<Found> {

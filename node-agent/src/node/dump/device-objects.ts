@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compares the objects on a pod's RDMA devices with those that a dump would write, before the agent holds anything. CRIU
 // reports some differences only in the pause, and others never.
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fabric, GidEntry } from '../../../../crds/src/index.ts';
 import type { RdmaDevice, RxeEventFile } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
@@ -22,10 +21,10 @@ import type { Container } from '../runtime/containers.ts';
 import { readMemoryMap, type Mapping } from '../runtime/memory-map.ts';
 import { printable, PROC, readProcess } from '../runtime/process.ts';
 import { throwFirst } from './findings.ts';
+import { foundInEach } from './looks.ts';
 import { queuesOf, verbsFilesOf } from './verbs-files.ts';
 
 /** Processes open and close contexts between the lists, so only what is wrong in each of these looks is reported. */
-const LOOKS = 3;
 const BETWEEN_MS = 100;
 
 export interface DeviceObjectsParts {
@@ -64,12 +63,11 @@ export class DeviceObjects {
 
   /** Everything that is wrong in each of the looks, object by object. Changes nothing. @throws AgentError DriverMissing */
   async *findings(netns: string, containers: readonly Looked[]): AsyncGenerator<AgentError> {
-    let reasons = await this.#reasonsOf(netns, containers);
-    for (let look = 1; look < LOOKS && reasons.length > 0; look++) {
-      await (this.#parts.sleep ?? sleep)(BETWEEN_MS);
-      const now = new Set(await this.#reasonsOf(netns, containers));
-      reasons = reasons.filter((reason) => now.has(reason));
-    }
+    const reasons = await foundInEach(
+      () => this.#reasonsOf(netns, containers),
+      (reason) => reason,
+      { betweenMs: BETWEEN_MS, sleep: this.#parts.sleep },
+    );
     for (const reason of reasons) yield new AgentError('UnsupportedObject', reason);
   }
 

@@ -8,8 +8,8 @@ import { podFilesSize } from '../files/pod-files.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { Host } from '../host/host.ts';
-import { Cgroup } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
+import { podMemory } from '../runtime/pod-memory.ts';
 import type { ClusterSockets } from './cluster-sockets.ts';
 import type { ContainerLinks } from './container-links.ts';
 import type { DeviceObjects } from './device-objects.ts';
@@ -57,18 +57,6 @@ const counted: Partial<Record<RxeObject['kind'], keyof ObjectCounts>> = {
   srq: 'srq',
   ah: 'ah',
 };
-
-/** Bytes of a pod's memory that are its own: a dump writes at least these. */
-export async function anonymousMemory(
-  host: Pick<Host, 'path'>,
-  containers: readonly Container[],
-): Promise<number> {
-  let bytes = 0;
-  for (const { cgroup } of containers) {
-    if (cgroup !== undefined) bytes += (await new Cgroup(host.path(cgroup)).memory()).anon;
-  }
-  return bytes;
-}
 
 export class PodInspector {
   readonly #parts: PodInspectorParts;
@@ -127,7 +115,8 @@ export class PodInspector {
         yield* deviceObjects.addressFindings(netns, containers, fabric);
       },
       async function* () {
-        await checkPeers(deviceObjects, netns, await anonymousMemory(host, containers));
+        const { anon } = await podMemory(host, containers);
+        await checkPeers(deviceObjects, netns, anon);
       },
       async function* () {
         await ipc();
@@ -153,14 +142,9 @@ export class PodInspector {
 
   async #bytes(podUid: string, containers: readonly Container[]): Promise<Bytes> {
     const { host } = this.#parts;
-    let pages = 0;
-    for (const { cgroup } of containers) {
-      if (cgroup === undefined) continue;
-      const { anon, shmem } = await new Cgroup(host.path(cgroup)).memory();
-      pages += anon + shmem;
-    }
+    const { anon, shmem } = await podMemory(host, containers);
     const rootfs = await podFilesSize(host, podUid, containers);
-    return { pages, ...(rootfs !== undefined && { rootfs }) };
+    return { pages: anon + shmem, ...(rootfs !== undefined && { rootfs }) };
   }
 
   protected checkIpc(containers: readonly Container[]): Promise<void> {

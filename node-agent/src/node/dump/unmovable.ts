@@ -3,7 +3,6 @@
 // is done to the pod: CRIU would say it only in the pause, and seldom what to do.
 import { readdir, readFile, readlink, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { undumpableSockets, type UndumpableSocket } from '../../../../native/addon/index.ts';
 import { AgentError, unlessErrno } from '../../support/errors.ts';
 import {
@@ -18,6 +17,7 @@ import { printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
 import { reasonOfChildCgroups } from './child-cgroups.ts';
 import { isDeleted, isMemoryFile, reasonOfDeleted, withoutSize } from './deleted-files.ts';
 import { throwFirst } from './findings.ts';
+import { foundInEach } from './looks.ts';
 import { mappedReasons } from './mapped-files.ts';
 import { mountsOf, reasonOfMount, typeOf, type Mounts } from './mount-table.ts';
 import { ownTasks } from './own-tasks.ts';
@@ -32,8 +32,7 @@ export interface UnmovableParts {
   betweenMs?: number;
 }
 
-/** What a process has for a moment is no reason: a program that it starts, a file that it passes on. */
-const LOOKS = 3;
+/** A program that a process starts runs by then, and a file that it passes on has arrived. */
 const BETWEEN_MS = 100;
 
 type Looked = Pick<Container, 'name' | 'cgroup' | 'pid'>;
@@ -94,13 +93,12 @@ export class UnmovableFiles {
    */
   async *findings(containers: readonly Looked[]): AsyncGenerator<AgentError> {
     for (const container of containers) yield* this.#ofContainer(container);
-    let messages = await this.#look(containers);
-    for (let look = 1; look < LOOKS && messages.size > 0; look++) {
-      await sleep(this.#betweenMs);
-      const now = await this.#look(containers);
-      messages = new Map([...now].filter(([key]) => messages.has(key)));
-    }
-    for (const message of messages.values()) yield new AgentError('UnsupportedObject', message);
+    const found = await foundInEach(
+      async () => [...(await this.#look(containers))],
+      ([key]) => key,
+      { betweenMs: this.#betweenMs },
+    );
+    for (const [, message] of found) yield new AgentError('UnsupportedObject', message);
   }
 
   async *#ofContainer(container: Looked): AsyncGenerator<AgentError> {

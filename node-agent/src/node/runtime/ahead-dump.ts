@@ -20,7 +20,7 @@ export class AheadDump {
   /**
    * @param file for which CRIU waits, as the agent sees it. It is not there.
    * @param run starts the programs and resolves when they have ended, or throws as `Runc.checkpoint` does. `interrupt` aborts
-   * for a DeadlineError, `kill` only before CRIU has begun.
+   * when the images are not needed any more, `kill` only before CRIU has begun.
    */
   constructor(
     file: string,

@@ -94,12 +94,11 @@ export class SourceSteps {
     if (this.#mayBeLocked(request)) {
       const isProbed = this.#entry(request).probes !== undefined;
       if (isProbed) await this.#withinLimit(request, async () => this.#deps.probes?.inPlace());
-      return this.#lock(request, context, { pod, described });
+      const entry = await this.#lockingEntry(request, pod, described);
+      return this.#lock(request, context, { pod, entry });
     }
     await this.#checkUntouched(request, pod, described);
-    const { certificateDir, connections, checkpointer, journal, store } = this.#deps;
-    // Its handshake ends while the pod is locked and dumped.
-    connections?.prepare({ ...receiverAddress(request), certificateDir });
+    const { checkpointer, journal, store } = this.#deps;
     const { uid } = request.metadata;
     try {
       const entry = await this.#lockingEntry(request, pod, described);
@@ -112,7 +111,7 @@ export class SourceSteps {
       // The pod has run meanwhile.
       await this.#checkFabric(request, pod, described);
       await checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
-      await this.#lock(request, context, { pod, described });
+      await this.#lock(request, context, { pod, entry });
     } catch (error) {
       await checkpointer.giveUpDumps(pod);
       if (!journal.get(uid, 'source'))
@@ -155,10 +154,12 @@ export class SourceSteps {
   async #lock(
     request: MigrationRequest,
     context: Context,
-    { pod, described }: { pod: LocalPod; described: Pod },
+    { pod, entry }: { pod: LocalPod; entry: Entry },
   ): Promise<void> {
     this.#checkUndecided(request);
-    const entry = await this.#lockingEntry(request, pod, described);
+    const { certificateDir, connections } = this.#deps;
+    // Its handshake ends while the pod is locked and dumped.
+    connections?.prepare({ ...receiverAddress(request), certificateDir });
     // The blackout begins with the lock, so the step `hold` does too.
     const steps = beginOnce(entry.steps, 'hold', this.#stepDeadline(request, 'hold'));
     await this.#deps.journal.put({ ...entry, steps });
