@@ -2,6 +2,7 @@
 // `make e2e`: runs the cases on the running cluster, which is the lab unless PROVIDER or KUBECONFIG says otherwise. CASE
 // selects by name. --faults (`make faults`): the fault matrix. --test: the part of both that `make test` runs. --install
 // (`make kind-up`): only installs Sealift, as each run does first.
+import { parseArgs } from 'node:util';
 import { cells, Matrix, type Cell } from './faults/matrix.ts';
 import type { Case } from './src/case.ts';
 import { readyNodes, versions } from './src/cluster.ts';
@@ -13,30 +14,39 @@ import { installSealift } from './src/sealift.ts';
 
 const log = (line: string): void => console.log(line);
 
-const has = (option: string): boolean => process.argv.includes(option);
+const OPTIONS = ['list', 'install', 'test', 'faults'] as const;
+type Options = Partial<Record<(typeof OPTIONS)[number], boolean>>;
+
+/** @throws TypeError names an option that there is not: a run of all cases lasts for hours. */
+function givenOptions(): Options {
+  const options = Object.fromEntries(OPTIONS.map((name) => [name, { type: 'boolean' as const }]));
+  return parseArgs({ options, strict: true }).values;
+}
 
 /** The cases and the cells of the fault matrix from which CASE selects. */
-async function availableCases(): Promise<{ plain: readonly Case[]; faults: readonly Cell[] }> {
+async function availableCases(
+  given: Options,
+): Promise<{ plain: readonly Case[]; faults: readonly Cell[] }> {
   const isNamed = (process.env['CASE'] ?? '').trim() !== '';
   const part = <T extends Pick<Case, 'inTest' | 'onlyByName'>>(all: readonly T[]): readonly T[] =>
-    all.filter((c) => (isNamed || !c.onlyByName) && (c.inTest || !has('--test')));
+    all.filter((c) => (isNamed || !c.onlyByName) && (c.inTest || !given.test));
   return {
-    plain: has('--faults') ? [] : part(await allCases()),
-    faults: has('--faults') || has('--test') ? part(cells) : [],
+    plain: given.faults ? [] : part(await allCases()),
+    faults: given.faults || given.test ? part(cells) : [],
   };
 }
 
 /** Under build: `e2e`, or `e2e-kind`. */
 const directory = (): string => (provider.name === 'lab' ? 'e2e' : `e2e-${provider.name}`);
 
-async function main(): Promise<number> {
-  if (has('--list')) {
-    for (const c of has('--faults') ? cells : await allCases())
+async function main(given: Options): Promise<number> {
+  if (given.list) {
+    for (const c of given.faults ? cells : await allCases())
       log(`${c.name.padEnd(44)} ${c.inTest ? 'test' : '    '} ${c.promise}`);
     return 0;
   }
   const names = process.env['CASE'] ?? '';
-  const { plain, faults } = await availableCases();
+  const { plain, faults } = await availableCases(given);
   const unknown = unknownNames([...plain, ...faults], names);
   if (unknown.length > 0) {
     console.error(`CASE: no case is called ${unknown.join(', ')}. --list shows the names.`);
@@ -51,12 +61,12 @@ async function main(): Promise<number> {
   }
   await prepareCases(cases, [first, second]);
   await installSealift(log);
-  if (has('--install')) return 0;
+  if (given.install) return 0;
   const results = new Results();
-  const report = `build/${has('--faults') ? 'faults' : directory()}/report.json`;
+  const report = `build/${given.faults ? 'faults' : directory()}/report.json`;
   const found = await versions();
   const outcomes = await runCases(cases, { nodes: [first, second], results, log }, async (so) => {
-    if (!has('--faults')) await writeReport(report, results.report(found, so.map(caseResult)));
+    if (!given.faults) await writeReport(report, results.report(found, so.map(caseResult)));
   });
   if (matrix.hasResults) log(`\n${matrix.table()}`);
   if (results.applications.length > 0) log(`\n${applicationTable(results.applications)}`);
@@ -71,4 +81,11 @@ async function main(): Promise<number> {
   return count('failed') === 0 ? 0 : 1;
 }
 
-process.exitCode = await main();
+try {
+  process.exitCode = await main(givenOptions());
+} catch (error) {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (!code?.startsWith('ERR_PARSE_ARGS')) throw error;
+  console.error(`${message}. There are ${OPTIONS.map((one) => `--${one}`).join(', ')}.`);
+  process.exitCode = 2;
+}
