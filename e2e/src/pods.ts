@@ -59,8 +59,11 @@ export interface PodStatus {
   readonly reason: string;
 }
 
-/** Each address is used once per run, until all are used: pods of different cases do not share one. */
-let lastAddress = 10;
+/**
+ * Each address is used once per run, until all are used: pods of different cases do not share one. Runs at the same time begin
+ * at different places.
+ */
+let lastAddress = 10 + ((process.pid * 53) % 240);
 export function newAddress(): string {
   lastAddress = lastAddress >= 250 ? 11 : lastAddress + 1;
   return `10.99.0.${lastAddress}`;
