@@ -3,6 +3,7 @@
 // selects by name. --faults (`make faults`): the fault matrix. --test: the part of both that `make test` runs. --install
 // (`make kind-up`): only installs Sealift, as each run does first.
 import { parseArgs } from 'node:util';
+import { labels } from '../crds/src/index.ts';
 import { cells, Matrix, type Cell } from './faults/matrix.ts';
 import type { Case } from './src/case.ts';
 import { readyNodes, versions } from './src/cluster.ts';
@@ -56,7 +57,11 @@ async function main(given: Options): Promise<number> {
   const cases = [...pickByName(plain, names), ...matrix.cases(pickByName(faults, names))];
   const [first, second] = await readyNodes();
   if (first === undefined || second === undefined) {
-    console.error('Two nodes for pods have to be Ready. Run make lab-up or make kind-up.');
+    console.error(
+      provider.chartValues
+        ? 'Two nodes for pods have to be Ready. Run make lab-up or make kind-up.'
+        : `Two nodes for pods have to be Ready and have the label ${labels.driverAbi}, which Sealift's agents set.`,
+    );
     return 2;
   }
   await prepareCases(cases, [first, second]);

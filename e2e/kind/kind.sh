@@ -72,6 +72,7 @@ kind_plan() {
 	# Here and not after half an hour of building.
 	published_require
 	engine_require
+	cluster_refuse_other
 	[ -z "$(deps_missing)" ] || steps+=(deps)
 	[ -d "$CHECKOUT/node_modules" ] || steps+=(npm)
 	mapfile -t lacking < <(cache_missing image-node image-workloads builder kubernetes etcd runc kind-kind kind-kubernetes \
@@ -91,12 +92,14 @@ kind_up() {
 	lock
 	published_require
 	engine_require
+	cluster_refuse_other
 	image_up
 	if [ -e "$READY" ] && cluster_runs; then
 		log "already up"
 		return 0
 	fi
 	kind_end
+	echo "$KIND_IMAGE" >"$KIND/image"
 	engine >"$KIND/engine.new"
 	mv "$KIND/engine.new" "$KIND/engine"
 	case $(engine) in
@@ -126,11 +129,11 @@ cluster_runs() {
 	if [ "$(engine)" = vm ]; then proc_alive w1; else engine_node_pid "$KIND_CONTROL_PLANE" >/dev/null 2>&1; fi
 }
 
-# kind_end: end what runs of a cluster, whichever engine has it.
+# kind_end: end what kind-up has made, on the engine that it was made on.
 kind_end() {
-	cluster_down
+	KIND_ENGINE=$(cat "$KIND/engine" 2>/dev/null) cluster_down
 	vm_down
-	rm -f "$KIND/engine" "$KIND/kubeconfig" "$READY"
+	rm -f "$KIND/engine" "$KIND/image" "$KIND/kubeconfig" "$READY"
 }
 
 kind_down() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Access to the cluster: kubectl, helm and a shell on each node.
+import { labels } from '../../crds/src/index.ts';
 import { run } from './command.ts';
 import { provider } from './provider/choice.ts';
 
@@ -33,7 +34,7 @@ export const onNode = (node: string, line: string, timeoutMs = 60_000): Promise<
 
 interface NodeList {
   items: {
-    metadata: { name: string };
+    metadata: { name: string; labels?: Record<string, string> };
     spec: { taints?: { key: string; effect: string }[] };
     status: NodeStatus;
   }[];
@@ -51,9 +52,10 @@ async function workers(): Promise<NodeList['items']> {
   return list.items.filter((n) => !n.spec.taints?.some(({ key }) => key === CONTROL_PLANE));
 }
 
-/** Names of the workers that are Ready, sorted. */
+/** Names of the workers that are Ready, sorted. Of somebody's own cluster: of those that take part in Sealift. */
 export async function readyNodes(): Promise<string[]> {
   return (await workers())
+    .filter((n) => provider.chartValues || n.metadata.labels?.[labels.driverAbi] !== undefined)
     .filter((n) => n.status.conditions.some((c) => c.type === 'Ready' && c.status === 'True'))
     .map((n) => n.metadata.name)
     .sort();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Installs Sealift on the cluster: images, chart, fabric network.
 import { writeFile } from 'node:fs/promises';
+import { labels } from '../../crds/src/index.ts';
 import { helm, kubectl, kubectlJson, readyNodes } from './cluster.ts';
 import { top } from './command.ts';
 import { loadImage } from './images.ts';
@@ -83,7 +84,7 @@ export async function installSealift(log: (line: string) => void): Promise<void>
   else await installChart(provider.chartValues, log);
   await waitUntilReady(log);
   const nodes = await readyNodes();
-  const list = (await kubectlJson('get', 'nodes', '-l', 'sealift.dev/driver-abi')) as {
+  const list = (await kubectlJson('get', 'nodes', '-l', labels.driverAbi)) as {
     items: { metadata: { name: string } }[];
   };
   const lacking = nodes.filter((one) => !list.items.some(({ metadata }) => metadata.name === one));

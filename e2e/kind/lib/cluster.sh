@@ -206,9 +206,19 @@ cluster_node_address() {
 CLUSTER_NETWORK_MARK=$KIND/network-is-new
 cluster_note_network() { engine_run docker network inspect kind >/dev/null 2>&1 </dev/null || touch "$CLUSTER_NETWORK_MARK"; }
 
+# cluster_is_own: kind-up has made the cluster that runs on this machine's engine. Somebody else's may have the same name.
+cluster_is_own() { [ -s "$KIND/engine" ]; }
+
+# cluster_refuse_other: nothing is made, and nothing removed, beside a cluster of that name that kind-up has not made.
+cluster_refuse_other() {
+	if [ "$(engine)" = vm ] || cluster_is_own; then return; fi
+	[ -z "$(engine_run docker ps -aq --filter "label=io.x-k8s.kind.cluster=$KIND_CLUSTER" </dev/null)" ] ||
+		die "there is a kind cluster $KIND_CLUSTER that make kind-up has not made. To have it removed: kind delete cluster --name $KIND_CLUSTER. To use it: PROVIDER=none (e2e/README.md)"
+}
+
 # cluster_down: remove what kind-up has made on this machine's engine. The VM's ends with the VM.
 cluster_down() {
-	[ "$(engine)" != vm ] || return 0
+	if ! cluster_is_own || [ "$(engine)" = vm ]; then return; fi
 	engine_run env KUBECONFIG=/run/sealift-kind.kubeconfig "$KIND/bin/kind" delete cluster --name "$KIND_CLUSTER" || true
 	engine_run docker network rm "$KIND_FABRIC" >/dev/null 2>&1 || true
 	[ ! -e "$CLUSTER_NETWORK_MARK" ] || engine_run docker network rm kind >/dev/null 2>&1 || true

@@ -21,8 +21,8 @@ KIND_API_PORT=6443
 # Names of images that no registry serves.
 KIND_REPOSITORY=sealift.local/kubernetes
 # Another image of a kind node, e.g. one that kind publishes, where it can be had. Its containerd, runc and control plane
-# are then its own.
-KIND_IMAGE=${KIND_IMAGE:-sealift.local/kind-node:dev}
+# are then its own. The cluster that is up keeps the one that it was made of.
+KIND_IMAGE=${KIND_IMAGE:-$(cat "$KIND/image" 2>/dev/null || echo sealift.local/kind-node:dev)}
 
 # The lab's own, before it is replaced: whether it is up.
 LANE_LAB_NETNS=$LAB_NETNS

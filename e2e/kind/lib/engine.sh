@@ -20,9 +20,16 @@ engine() {
 	fi
 }
 
-# engine_kernel: whether this machine's kernel can take the driver: it has InfiniBand, and headers to build the module for it.
+# The kernels that native/rxe is for.
+ENGINE_KERNEL=6.12
+# Sealift's driver has the parameter `fault`, the distribution's has not.
+ENGINE_DRIVER=/sys/module/rdma_rxe
+
+# engine_kernel: whether this machine's kernel has the driver, or can take it: it is one that the driver is for, has InfiniBand,
+# and headers to build the module for it.
 engine_kernel() {
-	[ -d /sys/module/ib_core ] && return 0
+	[ ! -e "$ENGINE_DRIVER/parameters/fault" ] || return 0
+	case $(uname -r) in "$ENGINE_KERNEL".*) ;; *) return 1 ;; esac
 	[ -d "/lib/modules/$(uname -r)/build" ] && modinfo ib_core >/dev/null 2>&1
 }
 
@@ -63,6 +70,8 @@ engine_exec() {
 	engine_run nsenter -t "$pid" -m -u -i -n -p -C -r -w env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -c "$line"
 }
 
+ENGINE_UNDO='rmmod rdma_rxe; modprobe -r rdma_ucm ib_uverbs ib_core'
+
 # engine_require: what this machine's own engine needs of root, once per boot. The VM has it from its boot.
 engine_require() {
 	[ "$(engine)" != vm ] || return 0
@@ -75,25 +84,23 @@ engine_require() {
 	cat >&2 <<-E
 		kind's nodes share this machine's kernel. It needs, once per boot and as root:
 
-		    modprobe -a ib_core ib_uverbs rdma_ucm udp_tunnel ip6_udp_tunnel macvlan
-		    rdma system set netns exclusive        # before there is any other network namespace
+		    modprobe ib_core netns_mode=0 && modprobe -a ib_uverbs rdma_ucm udp_tunnel ip6_udp_tunnel macvlan
 		    insmod $module
 
-		The module has to be built for this kernel, $(uname -r):
+		$(! [ -d /sys/module/ib_core ] || [ "$mode" = 'netns exclusive' ] ||
+			echo "InfiniBand is loaded with shared network namespaces, which cannot be changed while there is another one: take it out first, with all that uses it (modprobe -r rdma_ucm ib_uverbs ib_core).")
+		The module has to be built for this kernel, $(uname -r), from the sources of a kernel $ENGINE_KERNEL (linux-source-$ENGINE_KERNEL on Debian):
 		    native/rxe/build.sh /lib/modules/$(uname -r)/build LINUX-SOURCE $(dirname "$module")
 		$(! [ -d "$ENGINE_DRIVER" ] || [ -e "$ENGINE_DRIVER/parameters/fault" ] ||
 			echo "The rdma_rxe that is loaded is not Sealift's: rmmod rdma_rxe first.")
-		To undo it after make kind-down: rmmod rdma_rxe; rdma system set netns shared.
+		To undo it after make kind-down: $ENGINE_UNDO.
 		KIND_ENGINE=vm needs none of it: then kind runs in a VM.
 	E
 	exit 1
 }
 
-# Sealift's driver has the parameter `fault`, the distribution's has not.
-ENGINE_DRIVER=/sys/module/rdma_rxe
-
 # engine_say_undo: what root has done for this machine's engine stays until root undoes it.
 engine_say_undo() {
 	[ ! -e "$ENGINE_DRIVER/parameters/fault" ] ||
-		log "the driver is still loaded. To undo what kind-up has asked for, as root: rmmod rdma_rxe; rdma system set netns shared"
+		log "the driver is still loaded. To undo what kind-up has asked for, as root: $ENGINE_UNDO"
 }

@@ -53,8 +53,10 @@ describe('the engine', () => {
     const fakes = 'docker() { :; }; rdma() { echo netns shared; }; id() { echo 0; };';
     const said = shell(`${fakes} engine_require`, { KIND_ENGINE: 'docker' });
     expect(said.status).not.toBe(0);
-    expect(said.stderr).toContain('rdma system set netns exclusive');
+    expect(said.stderr).toContain('modprobe ib_core netns_mode=0');
     expect(said.stderr).toContain('To undo it');
+    // The kernel refuses it while there is any other network namespace, as of a container.
+    expect(said.stderr).not.toContain('rdma system set');
     expect(shell('engine_require', { KIND_ENGINE: 'vm' }).status).toBe(0);
   });
 
@@ -77,6 +79,18 @@ describe('the engine', () => {
     expect(chosen('true', 'false', 'true')).toBe('podman');
     expect(chosen('true', 'false', 'false')).toBe('vm');
     expect(chosen('false', 'true', 'true')).toBe('vm');
+  });
+
+  it('is this machine’s only with a kernel that the driver is for, or with the driver loaded', () => {
+    const taken = (release: string): boolean =>
+      shell(
+        `uname() { echo ${release}; }; modinfo() { :; }; ENGINE_DRIVER=${dir}/rdma_rxe; [() { case "$*" in '-d '*) ;; *) builtin [ "$@" ;; esac; }; engine_kernel`,
+      ).status === 0;
+    expect([taken('6.12.117+deb13-amd64'), taken('6.1.0-40-amd64')]).toEqual([true, false]);
+    expect([taken('6.16.3-bpo13'), taken('6.120.1')]).toEqual([false, false]);
+    mkdirSync(join(dir, 'rdma_rxe/parameters'), { recursive: true });
+    writeFileSync(join(dir, 'rdma_rxe/parameters/fault'), '');
+    expect(taken('6.16.3-bpo13')).toBe(true);
   });
 
   it('of this machine is refused with another driver, and taken with Sealift’s in exclusive mode', () => {
@@ -172,6 +186,34 @@ describe('an image that kind.sh has not made', () => {
     ]);
     expect(shell('published_require', published).status).toBe(0);
     expect(shell('published_require', { KIND_ENGINE: 'vm' }).status).toBe(0);
+  });
+});
+
+describe('a cluster of the same name that somebody else has made', () => {
+  const fakes = `docker() { case $1 in ps) echo 4f2a ;; *) echo "docker $*" ;; esac; }; env() { echo "env $*"; };`;
+  const docker = { KIND_ENGINE: 'docker' };
+
+  it('is not removed, and no other one is made beside it', () => {
+    expect(shell(`${fakes} cluster_down`, docker)).toMatchObject({ status: 0, stdout: '' });
+    const refused = shell(`${fakes} cluster_refuse_other`, docker);
+    expect(refused.status).not.toBe(0);
+    expect(refused.stderr).toContain('kind delete cluster --name sealift');
+    expect(shell(`${fakes} cluster_refuse_other`, { KIND_ENGINE: 'vm' }).status).toBe(0);
+    expect(shell(`docker() { :; }; cluster_refuse_other`, docker).status).toBe(0);
+  });
+
+  it('is told from the one of kind-up, which is removed on the engine that it was made on', () => {
+    writeFileSync(join(dir, 'engine'), 'docker\n');
+    const end = shell(`sed -n '/^kind_end() {/,/^}/p' ${top}/e2e/kind/kind.sh`).stdout;
+    const ended = shell(`${fakes} vm_down() { :; }; ${end}\nkind_end`, { KIND_ENGINE: 'vm' });
+    expect(ended.stdout).toContain('delete cluster --name sealift');
+    expect(shell(`${fakes} cluster_refuse_other`).status).toBe(0);
+  });
+
+  it('is of the image that it was made of, until it is removed', () => {
+    writeFileSync(join(dir, 'image'), 'example.org/node:v1\n');
+    expect(shell('echo $KIND_IMAGE').stdout).toBe('example.org/node:v1');
+    expect(shell('echo $KIND_IMAGE', { KIND_IMAGE: 'other' }).stdout).toBe('other');
   });
 });
 

@@ -36,6 +36,10 @@ lane_obstacle() {
 	local needed=$((LAB_MEMORY_MIB + LANE_SPARE_MIB)) free elapsed
 	if [ "$(engine)" != vm ]; then
 		(engine_require) >/dev/null 2>&1 || { echo "this machine's $(engine) needs what make kind-plan says" && return; }
+		(cluster_refuse_other) >/dev/null 2>&1 || { echo "there is another kind cluster $KIND_CLUSTER (make kind-plan)" && return; }
+		if cluster_image_is_own && [ -n "$(cache_missing kind-image)" ]; then
+			echo "the kind cluster, whose node image is not built (make kind-up makes it, in 20 to 40 minutes)" && return
+		fi
 	elif [ -n "$(cache_missing kind-snapshot)" ]; then
 		echo "the kind cluster, of which there is no snapshot (make kind-up makes it, in 20 to 40 minutes)" && return
 	fi
