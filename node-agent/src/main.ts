@@ -25,11 +25,15 @@ import { Registration } from './node/registration.ts';
 import { readyChecks } from './readiness.ts';
 
 const VERSION = '0.1.0';
+/** For pods that are locked when the agent's pod is deleted, as for an update. Shorter than the pod's grace period. */
+const FINISH_MS = 45_000;
 const log = makeLogger('sealift-agent');
 
 async function run(config: Config): Promise<void> {
   const stop = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
+  let finish = (): Promise<void> => Promise.resolve();
+  process.once('SIGINT', () => stop.abort());
+  process.once('SIGTERM', () => void finish().finally(() => stop.abort()));
   const api = new Client(new Rest(loadConfig()));
   const { journal, unreadable } = await Journal.open(config.journalDir);
   if (unreadable.length > 0) log.error({ unreadable }, 'journal files cannot be read');
@@ -46,6 +50,7 @@ async function run(config: Config): Promise<void> {
       return { listen: () => server.listen(config.socketPath), close: () => server.close() };
     },
   });
+  finish = () => agent.finish(FINISH_MS);
   const { nodeName, address, namespace } = config;
   const { podIp } = node;
   const podNetwork =
