@@ -14,6 +14,7 @@ import { SocketServer } from './callers/socket/server.ts';
 import { readConfig, type Config } from './support/config.ts';
 import { completionVectors } from './node/host/completion-vectors.ts';
 import { cpuFeatures } from './node/host/cpu-features.ts';
+import { securityModules } from './node/host/security-modules.ts';
 import { AgentCertificate } from './node/certificates/agent-certificate.ts';
 import { nodeOperations } from './node/operations.ts';
 import { PodNetworkCheck } from './node/pod-ip/pod-network-check.ts';
@@ -64,6 +65,7 @@ async function run(config: Config): Promise<void> {
     ...{ api, log, clock: realClock, nodeName, address, namespace },
     cpuFeatures: await cpuFeatures(),
     completionVectors: await completionVectors(),
+    securityModules: await securityModules(),
     describe: (known) => describeNode(config, known),
     podNetwork: podNetwork && ((signal) => podNetwork.describe(signal)),
   });
