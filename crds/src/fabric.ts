@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The addresses of a pod's interfaces in the RDMA network, as the source's agent reads them. The target's agent gives its pod
+// The addresses and MTUs of a pod's interfaces in the RDMA network, as the source's agent reads them. The target's agent gives its pod
 // the same ones (node-agent/src/node/device/address-order.ts).
 import { z } from 'zod';
 import { atomicList } from './atoms.ts';
@@ -46,6 +46,11 @@ export type FabricAddress = z.infer<typeof FabricAddress>;
 
 const FabricInterface = z.object({
   name: z.string().max(15).meta({ description: 'The interface that an RDMA device is on.' }),
+  mtu: z.int().min(1).max(0x7fff_ffff).optional().meta({
+    format: 'int64',
+    description:
+      'Its MTU, in bytes, by which the device’s own goes. Absent: the target keeps its own.',
+  }),
   addresses: z
     .array(FabricAddress)
     .max(MAX_FABRIC_ADDRESSES)
@@ -66,7 +71,7 @@ export const Fabric = z
   })
   .meta({
     description:
-      'The addresses that the target’s agent gives to the target before the source is locked.',
+      'The addresses and MTUs that the target’s agent gives to the target before the source is locked.',
   });
 export type Fabric = z.infer<typeof Fabric>;
 

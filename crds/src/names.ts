@@ -34,6 +34,8 @@ export const annotations = {
   cpuFeatures: 'sealift.dev/cpu-features',
   /** Node: how many completion vectors its RDMA devices have (crds/src/completion-vectors.ts); absent: not known. */
   completionVectors: 'sealift.dev/completion-vectors',
+  /** Node: the security modules of its kernel that confine tasks, separated by commas, or `none`; absent: not known. */
+  securityModules: 'sealift.dev/security-modules',
   /** Node: what keeps its agent from moving pods, or pods with RDMA, as a sentence; absent: nothing. */
   problem: 'sealift.dev/problem',
   /** Target pod: the addresses of its source that it keeps, separated by commas. */

@@ -153,6 +153,14 @@ export function interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceIn
 }
 
 /**
+ * Rejects with `NoSuchInterface`, `BadArgument`, and the kernel's refusal (`EINVAL`: a macvlan cannot have more than the interface
+ * below it). Source: RTM_NEWLINK.
+ */
+export function setMtu(of: { netns: Netns; ifname: string; mtu: number }): Promise<void> {
+  return call((addon) => addon.setMtu(of.netns, of.ifname, of.mtu));
+}
+
+/**
  * Keeps a macvlan in bridge mode from taking frames that its siblings on this host send to its MAC while
  * another host's interface still has that MAC, or has it already: they leave by the wire instead (VEPA).
  * Interfaces of other kinds and modes are left alone. Remembered on the interface (its alias): idempotent,

@@ -62,6 +62,7 @@ interface Native {
   rxeEventFiles(netns: Netns, device: string, pids: readonly number[]): Promise<RxeEventFile[]>;
   nft(netns: Netns, commands: string, json: boolean): Promise<string>;
   interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo>;
+  setMtu(netns: Netns, ifname: string, mtu: number): Promise<void>;
   hideInterface(netns: Netns, ifname: string, createdHidden: boolean): Promise<boolean>;
   showInterface(netns: Netns, ifname: string): Promise<boolean>;
   announce(

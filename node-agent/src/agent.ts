@@ -32,7 +32,7 @@ import type { NodeOperations, Server } from './node/operations.ts';
 import { IncomingImages } from './node/transfer/incoming-images.ts';
 import { CheckpointReconciler } from './reconcilers/checkpoint/reconciler.ts';
 import { handoverLoop, type HandoverReconciler } from './reconcilers/handover-loop.ts';
-import { isInProgress, type AnyRequest } from './reconcilers/in-progress.ts';
+import { isBegun, isInProgress, type AnyRequest } from './reconcilers/in-progress.ts';
 import { ImageSenderReconciler } from './reconcilers/image-sender/reconciler.ts';
 import { AddressKeeper } from './reconcilers/address-keeper.ts';
 import { FabricAddressKeeper } from './reconcilers/fabric-address-keeper.ts';
@@ -82,6 +82,7 @@ export class Agent {
   readonly #targets: { kind: HandoverKind; informer: { list(): readonly Handover[] } }[] = [];
   readonly #controllers: Controller[] = [];
   readonly #keepers: readonly (AddressKeeper | FabricAddressKeeper)[];
+  #isFinishing = false;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -132,6 +133,25 @@ export class Agent {
     log.info({ node: config.nodeName }, 'agent ready');
     await Promise.all([...running, this.#sweepOrphans(signal)]);
     await Promise.all([receiver.close(), server.close(), node.probes?.close()]);
+  }
+
+  /**
+   * Begins nothing for a further pod: a locked one has nobody who answers its probes while no agent runs (docs/adr/0011).
+   * @returns when everything that has begun is over, at the latest after `limitMs`
+   */
+  async finish(limitMs: number): Promise<void> {
+    const { journal } = this.#options;
+    this.#isFinishing = true;
+    const idle = new Promise<void>((resolve) => {
+      const look = (): void => {
+        if (!journal.all().some(isBegun)) resolve();
+      };
+      journal.listen(look);
+      look();
+    });
+    const timer = new AbortController();
+    await Promise.race([idle, this.#clock.sleep(limitMs, timer.signal)]);
+    timer.abort();
   }
 
   /** The request that names the pod as its target. */
@@ -307,9 +327,11 @@ export class Agent {
     reconciler: HandoverReconciler<O, E, S>,
     isUrgent?: (key: string) => boolean,
   ): Controller {
+    const loop = handoverLoop(reconciler, this.#clock);
     const controller = new Controller({
       name,
-      reconcile: handoverLoop(reconciler, this.#clock),
+      reconcile: (key, context) =>
+        this.#isFinishing && isUrgent?.(key) !== true ? Promise.resolve() : loop(key, context),
       log: this.#options.log,
       clock: this.#clock,
       timeoutMs: RUN_TIMEOUT_MS,

@@ -14,6 +14,7 @@ import { SocketServer } from './callers/socket/server.ts';
 import { readConfig, type Config } from './support/config.ts';
 import { completionVectors } from './node/host/completion-vectors.ts';
 import { cpuFeatures } from './node/host/cpu-features.ts';
+import { securityModules } from './node/host/security-modules.ts';
 import { AgentCertificate } from './node/certificates/agent-certificate.ts';
 import { nodeOperations } from './node/operations.ts';
 import { PodNetworkCheck } from './node/pod-ip/pod-network-check.ts';
@@ -25,11 +26,15 @@ import { Registration } from './node/registration.ts';
 import { readyChecks } from './readiness.ts';
 
 const VERSION = '0.1.0';
+/** For pods that are locked when the agent's pod is deleted, as for an update. Shorter than the pod's grace period. */
+const FINISH_MS = 45_000;
 const log = makeLogger('sealift-agent');
 
 async function run(config: Config): Promise<void> {
   const stop = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
+  let finish = (): Promise<void> => Promise.resolve();
+  process.once('SIGINT', () => stop.abort());
+  process.once('SIGTERM', () => void finish().finally(() => stop.abort()));
   const api = new Client(new Rest(loadConfig()));
   const { journal, unreadable } = await Journal.open(config.journalDir);
   if (unreadable.length > 0) log.error({ unreadable }, 'journal files cannot be read');
@@ -46,6 +51,7 @@ async function run(config: Config): Promise<void> {
       return { listen: () => server.listen(config.socketPath), close: () => server.close() };
     },
   });
+  finish = () => agent.finish(FINISH_MS);
   const { nodeName, address, namespace } = config;
   const { podIp } = node;
   const podNetwork =
@@ -59,6 +65,7 @@ async function run(config: Config): Promise<void> {
     ...{ api, log, clock: realClock, nodeName, address, namespace },
     cpuFeatures: await cpuFeatures(),
     completionVectors: await completionVectors(),
+    securityModules: await securityModules(),
     describe: (known) => describeNode(config, known),
     podNetwork: podNetwork && ((signal) => podNetwork.describe(signal)),
   });

@@ -27,9 +27,10 @@ export function node(
     cordoned?: boolean;
     cpu?: string;
     vectors?: string;
+    modules?: string;
   } = {},
 ): Node {
-  const { abi = 'rxe-1', address, ready = true, cordoned = false, cpu, vectors } = overrides;
+  const { abi = 'rxe-1', address, ready = true, cordoned = false, cpu, vectors, modules } = overrides;
   return Node.parse({
     metadata: {
       name,
@@ -38,6 +39,7 @@ export function node(
         ...(address === null ? {} : { [annotations.agentAddress]: `${name}:7461` }),
         ...(cpu !== undefined && { [annotations.cpuFeatures]: cpu }),
         ...(vectors !== undefined && { [annotations.completionVectors]: vectors }),
+        ...(modules !== undefined && { [annotations.securityModules]: modules }),
       },
     },
     spec: { unschedulable: cordoned },

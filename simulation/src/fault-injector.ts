@@ -66,6 +66,8 @@ export class FaultInjector {
     switch (what.do) {
       case 'crash':
         return simulation.crash(processKeyOf(what.who), forMs);
+      case 'update':
+        return void simulation.updateAgent(nodeOf(what.who), forMs);
       case 'pause':
         return simulation.pause(processKeyOf(what.who), forMs);
       case 'skew':

@@ -11,6 +11,8 @@ export class Process implements EventOwner {
   alive = true;
   /** Ends its main loop. Aborted only when the simulation ends. */
   readonly stop = new AbortController();
+  /** What it does when it is asked to end, before it ends. */
+  finish: () => Promise<void> = () => Promise.resolve();
   /** Virtual time until which it does nothing, like a process that is stopped or starved. */
   pausedUntil = 0;
   /** Milliseconds by which its clock is ahead of virtual time. */

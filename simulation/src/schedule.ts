@@ -36,7 +36,7 @@ export type What =
         | 'killContainer'
         | 'throw';
     }
-  | { readonly do: 'reset' | 'restartKubelet'; readonly who: 'source' | 'target' };
+  | { readonly do: 'reset' | 'restartKubelet' | 'update'; readonly who: 'source' | 'target' };
 
 /** At the nth time that the product passes a fault point, or after that many steps of the run. */
 export type When = { readonly point: string; readonly nth: number } | { readonly step: number };
@@ -117,7 +117,7 @@ const what: fc.Arbitrary<What> = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({
-      do: fc.constant('restartKubelet' as const),
+      do: fc.constantFrom('restartKubelet' as const, 'update' as const),
       who: fc.constantFrom('source' as const, 'target' as const),
     }),
   },

@@ -36,6 +36,31 @@ describe('without faults', () => {
 const atDump = (what: object) =>
   ({ when: { point: 'source.dump.before', nth: 1 }, what, forMs: 5000 }) as Schedule['faults'][0];
 
+describe('an agent that is updated, and away for longer than a move may take', () => {
+  const decisionWith = async (fault: object) => {
+    const faults = [{ forMs: 100_000, ...fault }] as unknown as Schedule['faults'];
+    const { decision, missed } = await run({ seed: 1, scenario: 'move', faults });
+    return missed.length > 0 ? 'missed' : decision;
+  };
+  const when = (point: string) => ({ when: { point, nth: 1 } });
+
+  it.each(['source.dump.before', 'source.transfer.before', 'target.freeze.before'])(
+    'ends first what it has begun: %s',
+    async (point) => {
+      const [who] = point.split('.');
+      const update = { ...when(point), what: { do: 'update', who } };
+      expect(await decisionWith(update)).toBe('Committed Committed');
+      const crash = { ...when(point), what: { do: 'crash', who } };
+      expect(await decisionWith(crash)).toMatch(/^Aborted [A-Z][a-z]+DeadlineExceeded$/);
+    },
+  );
+
+  it('begins nothing: the move waits for the next agent', async () => {
+    const update = { when: { step: 20 }, what: { do: 'update', who: 'source' }, forMs: 5000 };
+    expect(await decisionWith(update)).toBe('Committed Committed');
+  });
+});
+
 describe('with one fault', () => {
   it.each<[string, Scenario, object, string]>([
     ['interrupts a dump that hangs', 'move', { do: 'dumpHangs' }, 'Aborted DumpDeadlineExceeded'],

@@ -179,6 +179,14 @@ export class Simulation {
     });
   }
 
+  /** An agent's pod is deleted, and another one starts after that long. */
+  async updateAgent(name: string, forMs: number): Promise<void> {
+    const process = this.process({ agent: name });
+    await process?.finish();
+    process?.kill();
+    this.timeline.after(forMs, () => this.startAgent(name));
+  }
+
   pause(key: ProcessKey, forMs: number): void {
     const process = this.process(key);
     if (process) process.pausedUntil = this.timeline.now + forMs;

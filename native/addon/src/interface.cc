@@ -44,6 +44,15 @@ Interface ReadLink(Netlink& route, const std::string& name) {
   throw Failure("NoSuchInterface", "no interface " + name + " in this network namespace");
 }
 
+void SetMtu(const std::string& name, uint32_t mtu) {
+  Netlink route(NETLINK_ROUTE);
+  Request request(RTM_NEWLINK, 0);
+  auto* fixed = static_cast<ifinfomsg*>(request.Fixed(sizeof(ifinfomsg)));
+  fixed->ifi_index = static_cast<int>(ReadLink(route, name).index);
+  request.Put(IFLA_MTU, mtu);
+  route.Ask(request, "give " + name + " an MTU of " + std::to_string(mtu));
+}
+
 std::optional<std::array<uint8_t, 16>> Bytes(const Attributes& of, uint16_t attribute, size_t length) {
   const nlattr* value = of.Get(attribute);
   if (!value || mnl_attr_get_payload_len(value) != length) return std::nullopt;
@@ -144,6 +153,12 @@ Napi::Value InterfaceInfo(const Napi::CallbackInfo& info) {
       info.Env(), PathArgument(info, 0, "netns"), [name] { return ReadInterface(name); }, ToObject);
 }
 
+Napi::Value SetMtuOf(const Napi::CallbackInfo& info) {
+  std::string name = NameArgument(info, 1, "ifname", IFNAMSIZ - 1);
+  uint32_t mtu = NumberArgument(info, 2, "mtu", INT32_MAX);
+  return PromiseDone(info.Env(), PathArgument(info, 0, "netns"), [=] { SetMtu(name, mtu); });
+}
+
 }  // namespace
 
 size_t Address::Length() const { return family == AF_INET ? 4 : 16; }
@@ -159,6 +174,7 @@ Interface ReadInterface(const std::string& name) {
 
 void ExportInterface(Napi::Env env, Napi::Object exports) {
   exports.Set("interfaceInfo", Napi::Function::New<InterfaceInfo>(env));
+  exports.Set("setMtu", Napi::Function::New<SetMtuOf>(env));
 }
 
 }  // namespace sealift

@@ -48,6 +48,7 @@ describe('an agent', () => {
       podNetwork: network === undefined ? undefined : async () => network ?? '',
       cpuFeatures: 'avx sse2',
       completionVectors: '4',
+      securityModules: 'none',
       describe: async () =>
         abi instanceof AgentError
           ? { driverAbi: undefined, problem: { code: abi.code, message: abi.message } }
@@ -81,6 +82,7 @@ describe('an agent', () => {
         [annotations.agentAddress]: '10.0.0.1:7460',
         [annotations.cpuFeatures]: 'avx sse2',
         [annotations.completionVectors]: '4',
+        [annotations.securityModules]: 'none',
       },
     });
     expect(registration.leaseProblem()).toBeUndefined();

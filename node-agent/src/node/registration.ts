@@ -33,6 +33,7 @@ export interface RegistrationParts {
   readonly cpuFeatures?: string | undefined;
   /** Absent: not known. */
   readonly completionVectors?: string | undefined;
+  readonly securityModules: string;
   /** The agent's own namespace, where its Lease is. */
   readonly namespace: string;
   /** The network by which a pod that moves here keeps its address, or why it gets another one. Absent: nobody wants to know. */
@@ -109,7 +110,7 @@ export class Registration {
     { driverAbi, problem }: NodeDescription,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { api, nodeName, address, cpuFeatures, completionVectors } = this.#parts;
+    const { api, nodeName, address, cpuFeatures, completionVectors, securityModules } = this.#parts;
     const { metadata } = await api.get(nodes, '', nodeName, { signal });
     const found = driverAbi === undefined ? undefined : await this.#parts.podNetwork?.(signal);
     const podNetwork = typeof found === 'string' ? undefined : found;
@@ -119,6 +120,7 @@ export class Registration {
         [annotations.agentAddress]: address,
         [annotations.cpuFeatures]: cpuFeatures,
         [annotations.completionVectors]: completionVectors,
+        [annotations.securityModules]: securityModules,
         [annotations.problem]: problem?.message,
         [annotations.podNetwork]: podNetwork?.network,
         [annotations.podNetworkFamilies]: podNetwork?.families.join(',') || undefined,
@@ -165,6 +167,7 @@ export async function withdrawNode(api: Api, name: string): Promise<void> {
       [annotations.agentAddress]: null,
       [annotations.cpuFeatures]: null,
       [annotations.completionVectors]: null,
+      [annotations.securityModules]: null,
       [annotations.problem]: null,
       [annotations.podNetwork]: null,
       [annotations.podNetworkFamilies]: null,

@@ -8,6 +8,10 @@ export interface AnyRequest {
   status?: object | undefined;
 }
 
+/** Whether the agent has begun something for a request that it has not ended or undone: its pod may be locked. */
+export const isBegun = (entry: Pick<Entry, 'stage'>): boolean =>
+  entry.stage !== 'Preparing' && !isOver(entry);
+
 /** Whether the request is decided, or the agent has begun something that it has not ended or undone. */
 export function isInProgress(
   journal: Journal,
@@ -16,5 +20,5 @@ export function isInProgress(
 ): boolean {
   if (status && 'decision' in status && status.decision !== undefined) return true;
   const entry = journal.get(metadata.uid, role);
-  return entry !== undefined && entry.stage !== 'Preparing' && !isOver(entry);
+  return entry !== undefined && isBegun(entry);
 }

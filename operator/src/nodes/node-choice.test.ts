@@ -143,6 +143,23 @@ describe('chooseNode', () => {
       'NoCompatibleNode',
       { wanted: 'b', nodes: [node('a', { vectors: '8' }), node('b', { vectors: '4' })] },
     ],
+    [
+      'no node with other security modules, and one that does not say',
+      'd',
+      {
+        nodes: [
+          node('a', { modules: 'apparmor' }),
+          node('b', { modules: 'none' }),
+          node('c', { modules: 'apparmor,smack' }),
+          node('d'),
+        ],
+      },
+    ],
+    [
+      'refuses a wanted node without the security module of the pod’s own',
+      'NoCompatibleNode',
+      { wanted: 'b', nodes: [node('a', { modules: 'apparmor' }), node('b', { modules: 'none' })] },
+    ],
     ['no busy node, if there is another', 'c', { isBusy: (name) => name === 'b' }],
     ['a busy node, if there is no other', 'b', { isBusy: () => true }],
     ['no cordoned node', 'c', { nodes: [node('a'), node('b', { cordoned: true }), node('c')] }],

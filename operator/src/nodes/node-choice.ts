@@ -178,14 +178,24 @@ function isUsable(node: Node, abi: string): boolean {
 const misfit = (node: Node, question: NodeQuestion): string | undefined =>
   unable(node, question) ?? question.excludes?.(node);
 
-/** Why the node itself is not for the pod: by what the pod asks of it, or by its CPU. */
+/** Why the node itself is not for the pod: by what the pod asks of it, by its kernel's security modules, or by its CPU. */
 function unable(node: Node, question: NodeQuestion): string | undefined {
   const { scheduling, nodes, from } = question;
   const why = scheduling && unfit(node, scheduling, hostOf(nodes, from));
   if (why !== undefined) return why;
   const source = nodes.find((one) => one.metadata.name === from);
-  return cpuMisfit(source, node, question.cpuFeatures);
+  return modulesMisfit(source, node) ?? cpuMisfit(source, node, question.cpuFeatures);
 }
+
+/** A task's profile or label is known only to the security module that gave it. An agent of an earlier version does not say. */
+function modulesMisfit(source: Node | undefined, node: Node): string | undefined {
+  const [there, here] = [modulesOf(source), modulesOf(node)];
+  if (there === undefined || here === undefined || there === here) return undefined;
+  return `has other security modules (${here}) than the pod's node (${there})`;
+}
+
+const modulesOf = (node: Node | undefined): string | undefined =>
+  node?.metadata.annotations[annotations.securityModules];
 
 /**
  * What the CPU of a node lacks that a pod may use, as the end of a sentence.

@@ -139,6 +139,43 @@ describe.runIf(able)('the addresses of a target', () => {
     expect(target.changes).toBe(changes);
   });
 
+  it('come with the source’s MTU, whether it is smaller or larger', async () => {
+    for (const [of, mtu] of [
+      [source, 1400],
+      [target, 1300],
+    ] as const) {
+      for (const pod of [source, target]) pod.remove();
+      source.make('10.9.0.1/24', 'fd00::1/64');
+      target.make('10.9.0.1/24', 'fd00::1/64');
+      sh(`ip -n ${of.name} link set ${ifname} mtu ${mtu}`);
+      await move();
+      const { mtu: now } = await addon.interfaceInfo(target.netns, ifname);
+      expect(now).toBe(of === source ? mtu : 1500);
+      expectSame();
+    }
+  });
+
+  it('are refused with an MTU that the target’s network does not carry', async () => {
+    source.make('10.9.0.1/24');
+    target.make('10.9.0.1/24');
+    sh(
+      `ip -n ${source.name} link set up0 mtu 9000 && ip -n ${source.name} link set ${ifname} mtu 9000`,
+    );
+    await expect(move()).rejects.toMatchObject({
+      code: 'AddressesDiffer',
+      message: expect.stringMatching(
+        /^The target's interface net1 has an MTU of 1500 .* 9000: /,
+      ) as string,
+    });
+  });
+
+  it('differ in their digest where only the MTU does', async () => {
+    source.make('10.9.0.1/24');
+    const { digest } = await source.addresses.read(source.netns, all);
+    sh(`ip -n ${source.name} link set ${ifname} mtu 1400`);
+    expect((await source.addresses.read(source.netns, all)).digest).not.toBe(digest);
+  });
+
   it('keep the routes of their network', async () => {
     source.make('fd00::7/64', '10.9.0.9/24', '10.9.0.1/24');
     target.make('10.9.0.1/24');
@@ -195,6 +232,7 @@ describe.runIf(able)('the addresses of a target', () => {
     expect(interfaces).toEqual([
       {
         name: ifname,
+        mtu: 1500,
         addresses: [
           { address: '10.9.0.1', prefix: 24, gidIndex: 1 },
           { address: DEFAULT, prefix: 64, gidIndex: 0 },

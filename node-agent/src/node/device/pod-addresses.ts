@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The addresses of the interfaces under a pod's RDMA devices: read from a source, and given to its target, which nobody hears
-// and in which no process runs yet. Programs know an address by its index in the GID table, so that each gets the same one.
+// The addresses of the interfaces under a pod's RDMA devices, and their MTUs: read from a source, and given to its target, which
+// nobody hears and in which no process runs yet. Programs know an address by its index in the GID table, so that each gets the same one.
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -38,6 +38,7 @@ export interface AddressCalls {
   devices: RdmaDriver['devices'];
   gids: RdmaDriver['gids'];
   interfaceInfo: typeof addon.interfaceInfo;
+  setMtu: typeof addon.setMtu;
   addAddress: typeof addon.addAddress;
   removeAddress: typeof addon.removeAddress;
   keptRoutes: typeof addon.keptRoutes;
@@ -77,20 +78,41 @@ export class PodAddresses {
       const addresses = all
         .filter(({ found, address }) => isKernels(found) || isGiven(address.address))
         .map(({ address }) => address);
-      if (addresses.length <= MAX_FABRIC_ADDRESSES) interfaces.push({ name: on.ifname, addresses });
+      const { mtu } = await this.#calls.interfaceInfo(netns, on.ifname);
+      if (addresses.length <= MAX_FABRIC_ADDRESSES)
+        interfaces.push({ name: on.ifname, mtu, addresses });
     }
     return { digest: digestOf(interfaces), interfaces };
   }
 
   /**
-   * Gives the interfaces of a target these addresses, each with its GID index, and no others. Routes that others than the kernel
+   * Gives the interfaces of a target these MTUs and addresses, each with its GID index, and no others. Routes that others than the kernel
    * have made stay. May be repeated, also after an agent that died in the middle.
    * @throws AgentError AddressesDiffer
    */
   async place(netns: string, { interfaces }: Pick<Fabric, 'interfaces'>): Promise<void> {
     for (const on of await this.#devices(netns)) {
       const wanted = interfaces.find(({ name }) => name === on.ifname);
-      if (wanted) await this.#place(on, wanted.addresses);
+      if (!wanted) continue;
+      // First: with less than 1280 an interface has no IPv6 address.
+      if (wanted.mtu !== undefined) await this.#setMtu(on, wanted.mtu);
+      await this.#place(on, wanted.addresses);
+    }
+  }
+
+  /** A queue pair's packets are as large as its device's MTU allows, which goes by the interface's. */
+  async #setMtu({ netns, ifname }: DeviceOn, mtu: number): Promise<void> {
+    const { mtu: before } = await this.#calls.interfaceInfo(netns, ifname);
+    if (before === mtu) return;
+    try {
+      await this.#calls.setMtu({ netns, ifname, mtu });
+    } catch (error) {
+      throw new AgentError(
+        'AddressesDiffer',
+        `The target's interface ${ifname} has an MTU of ${before} and cannot be given the source's, ${mtu}: ` +
+          `${reasonOf(error).message}. Give the RDMA network the same MTU on both nodes, then create a new request.`,
+        { cause: error },
+      );
     }
   }
 
@@ -238,7 +260,9 @@ function lasting(address: addon.PlainAddress): addon.PlainAddress {
 const digestOf = (interfaces: readonly FabricInterface[]): string =>
   createHash('sha256')
     .update(
-      interfaces.map(({ name, addresses }) => `${name}\n${fingerprint(addresses)}`).join('\n\n'),
+      interfaces
+        .map(({ name, mtu, addresses }) => `${name} ${mtu}\n${fingerprint(addresses)}`)
+        .join('\n\n'),
     )
     .digest('hex')
     .slice(0, 32);

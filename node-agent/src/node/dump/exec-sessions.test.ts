@@ -45,6 +45,7 @@ async function add(pid: number, parent: number, name: string, ageMs = 500_000): 
 }
 async function runs(pid: number, program: string, ...args: string[]): Promise<void> {
   await add(pid, 1, 'runc');
+  await writeFile(join(proc, String(pid), 'status'), `Name:\trunc\nNSpid:\t${pid}\n`);
   await symlink(program, join(proc, String(pid), 'exe'));
   await writeFile(join(proc, String(pid), 'cmdline'), args.map((one) => `${one}\0`).join(''));
 }
@@ -123,6 +124,12 @@ describe('a container that is dumped', () => {
     await runs(300, RUNC, 'runc', 'exec', 'c2');
     await runs(301, RUNC, 'runc', 'state', 'c1');
     await runs(302, '/usr/bin/kubectl', 'kubectl', 'exec', 'c1');
+    await refuse();
+  });
+
+  it('does not wait for a process of a container that looks like an exec', async () => {
+    await runs(300, '/tmp/runc', 'runc', 'exec', 'c1');
+    await writeFile(join(proc, '300/status'), 'Name:\trunc\nNSpid:\t300\t7\n');
     await refuse();
   });
 

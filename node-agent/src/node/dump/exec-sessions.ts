@@ -18,6 +18,7 @@ import {
 } from '../runtime/containers.ts';
 import { markMoving, MOVING, unmarkMoving } from '../runtime/moving-marker.ts';
 import {
+  isInContainer,
   listProcesses,
   printable,
   PROC,
@@ -121,6 +122,8 @@ export class ExecSessions {
     for (const pid of await listProcesses(this.#proc)) {
       const program = await readProgram(pid, this.#proc);
       if (program === undefined || !RUNTIMES.test(program)) continue;
+      // Whatever calls itself so in a container is not the node's.
+      if ((await isInContainer(pid, this.#proc)) !== false) continue;
       const words = await readArguments(pid, this.#proc);
       const container = words.includes('exec') && containers.find(({ id }) => words.includes(id));
       if (container) return { pid, container: container.name };
