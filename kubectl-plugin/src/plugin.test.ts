@@ -96,9 +96,11 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
 
   it('makes a request, and shows a move until it has succeeded', async () => {
     await createPod('trainer');
-    const running = run('migrate', 'trainer', '--to', 'b', '--wait');
+    const running = run('migrate', 'trainer', '--to', 'b', '--priority=-5', '--wait');
     const request = await requestFor('trainer');
-    expect(request.spec).toMatchObject({ podName: 'trainer', targetNodeName: 'b', dryRun: false });
+    expect(request.spec).toMatchObject({
+      ...{ podName: 'trainer', targetNodeName: 'b', dryRun: false, priority: -5 },
+    });
     expect(request.metadata.name).toMatch(/^trainer-.{5}$/);
     await write(request, statuses.dumping);
     await write(request, statuses.succeeded);
