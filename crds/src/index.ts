@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 export * from './agents.ts';
 export * from './atoms.ts';
+export * from './bandwidth.ts';
 export * from './certificates.ts';
 export * from './checkpoint-request.ts';
 export * from './completion.ts';

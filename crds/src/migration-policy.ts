@@ -2,6 +2,7 @@
 // The schema of MigrationPolicies, which are cluster-scoped, and which of several applies to a pod.
 import { z } from 'zod';
 import { atomicList, Count, DnsName, ObjectMeta } from './atoms.ts';
+import { Bandwidth } from './bandwidth.ts';
 import { labelSelector, selects } from './label-selector.ts';
 import { API_VERSION } from './names.ts';
 import { Priority } from './priority.ts';
@@ -21,10 +22,15 @@ export const MoveLimitsOfPolicy = z
       description:
         'How many migrations of these pods may leave a node, and how many may arrive at one. Absent: as many as the chart allows.',
     }),
+    bandwidthPerMigration: Bandwidth.optional().meta({
+      description:
+        'Bytes per second at which the agent sends the images of one of these pods, as a quantity: 64Mi. The pod stands still ' +
+        'meanwhile: a move that cannot be in time because of it is refused (BandwidthTooLow). Absent: as fast as it goes.',
+    }),
   })
   .meta({
     description:
-      'Limits of migrations under way, beside those of the chart (operator.limits): the lower one counts.',
+      'Limits of migrations, beside those of the chart (operator.limits): the lower one counts.',
   });
 export type MoveLimitsOfPolicy = z.infer<typeof MoveLimitsOfPolicy>;
 
