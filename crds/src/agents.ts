@@ -70,6 +70,10 @@ export const SourceAgent = z
     objects: ObjectCounts.optional(),
     identity: Identity.optional(),
     fabric: Fabric.optional(),
+    bytesPerSecond: Count.optional().meta({
+      description:
+        'The bandwidth at most at which the agent sends the images, as the policy says. Absent: as fast as it goes.',
+    }),
     checkpointDigest: z
       .string()
       .max(128)

@@ -23,7 +23,13 @@ interface Evacuation {
 export function evacuationRequest(
   pod: { readonly metadata: { readonly name: string; readonly uid: string } },
   trigger: Trigger,
-  ttlSecondsAfterFinished: number = triggeredTtlSeconds,
+  {
+    ttlSecondsAfterFinished = triggeredTtlSeconds,
+    priority,
+  }: {
+    readonly ttlSecondsAfterFinished?: number | undefined;
+    readonly priority?: number | undefined;
+  } = {},
 ): { readonly metadata: Evacuation; readonly spec: object } {
   const { name, uid } = pod.metadata;
   return {
@@ -32,7 +38,7 @@ export function evacuationRequest(
       labels: { [labels.trigger]: trigger },
       annotations: { [annotations.podUid]: uid },
     },
-    spec: { podName: name, ttlSecondsAfterFinished },
+    spec: { podName: name, ttlSecondsAfterFinished, ...(priority !== undefined && { priority }) },
   };
 }
 

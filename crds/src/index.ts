@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 export * from './agents.ts';
 export * from './atoms.ts';
+export * from './bandwidth.ts';
 export * from './certificates.ts';
 export * from './checkpoint-request.ts';
 export * from './completion.ts';
@@ -18,6 +19,7 @@ export * from './migration-request.ts';
 export * from './names.ts';
 export * from './peers.ts';
 export * from './placement.ts';
+export * from './priority.ts';
 export { reasons } from './reasons.ts';
 export type { Reason as ReasonName } from './reasons.ts';
 export * from './restore-advice.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a dry run finds out. The agent of the pod's node writes what it has seen; the operator adds its own findings.
 import { z } from 'zod';
-import { atomicList, Reason } from './atoms.ts';
+import { atomicList, Milliseconds, Reason } from './atoms.ts';
 import { Bytes, ObjectCounts } from './steps.ts';
 
 export const Finding = z.object({
@@ -20,6 +20,10 @@ export const Inspection = z
       .max(253)
       .optional()
       .meta({ description: 'The node that a move would begin with. Absent: there is none.' }),
+    keepsAddresses: z.boolean().optional().meta({
+      description:
+        'Whether the pod keeps its addresses in the cluster’s network there. Connections at addresses that it does not keep are in the way.',
+    }),
     findings: z
       .array(Finding)
       .max(160)
@@ -29,6 +33,11 @@ export const Inspection = z
       }),
     objects: ObjectCounts.optional(),
     bytes: Bytes.optional(),
+    sendingMs: Milliseconds.optional().meta({
+      description:
+        'Milliseconds that sending these bytes takes at the bandwidth that the policy allows; the pod stands still for longer than ' +
+        'that. Absent: the policy sets no limit.',
+    }),
   })
   .meta({
     description:

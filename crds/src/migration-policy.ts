@@ -2,8 +2,10 @@
 // The schema of MigrationPolicies, which are cluster-scoped, and which of several applies to a pod.
 import { z } from 'zod';
 import { atomicList, Count, DnsName, ObjectMeta } from './atoms.ts';
+import { Bandwidth } from './bandwidth.ts';
 import { labelSelector, selects } from './label-selector.ts';
 import { API_VERSION } from './names.ts';
+import { Priority } from './priority.ts';
 import { TimeoutLimits } from './timeouts.ts';
 
 const places = z.int().min(1).max(10_000).optional();
@@ -20,10 +22,15 @@ export const MoveLimitsOfPolicy = z
       description:
         'How many migrations of these pods may leave a node, and how many may arrive at one. Absent: as many as the chart allows.',
     }),
+    bandwidthPerMigration: Bandwidth.optional().meta({
+      description:
+        'Bytes per second at which the agent sends the images of one of these pods, as a quantity: 64Mi. The pod stands still ' +
+        'meanwhile: a move that cannot be in time because of it is refused (BandwidthTooLow). Absent: as fast as it goes.',
+    }),
   })
   .meta({
     description:
-      'Limits of migrations under way, beside those of the chart (operator.limits): the lower one counts.',
+      'Limits of migrations, beside those of the chart (operator.limits): the lower one counts.',
   });
 export type MoveLimitsOfPolicy = z.infer<typeof MoveLimitsOfPolicy>;
 
@@ -101,6 +108,12 @@ export const MigrationPolicySpec = z
     podSelector: labelSelector(
       'Labels of the pods that are meant. Absent or empty: all pods of the runtime class sealift in these namespaces.',
     ).optional(),
+    queuePriority: Priority.optional().meta({
+      format: 'int32',
+      description:
+        'Priority in the queue of MigrationRequests of these pods whose spec.priority is absent, and the highest that theirs ' +
+        'counts for. It says nothing about which policy applies. Absent: 0, and no bound.',
+    }),
     limits: MoveLimitsOfPolicy.optional(),
     timeouts: TimeoutLimits.optional(),
     eviction: EvictionPolicy.prefault({}),
@@ -130,6 +143,10 @@ export const AppliedPolicy = z
     name: DnsName.meta({ description: 'Name of the MigrationPolicy.' }),
     generation: Count.meta({
       description: 'The metadata.generation of the policy as it applied.',
+    }),
+    queuePriority: Priority.optional().meta({
+      format: 'int32',
+      description: 'The policy’s spec.queuePriority.',
     }),
     limits: MoveLimitsOfPolicy.optional(),
     timeouts: TimeoutLimits.optional(),
@@ -164,10 +181,11 @@ export function policyFor(
 
 /** What a request's status says of the policy. Only what the policy says itself. */
 export function applied({ metadata, spec }: MigrationPolicy): AppliedPolicy {
-  const { limits, timeouts, ttlSecondsAfterFinished } = spec;
+  const { queuePriority, limits, timeouts, ttlSecondsAfterFinished } = spec;
   return {
     name: metadata.name,
     generation: metadata.generation,
+    ...(queuePriority !== undefined && { queuePriority }),
     ...(limits && { limits }),
     ...(timeouts && { timeouts }),
     ...(ttlSecondsAfterFinished !== undefined && { ttlSecondsAfterFinished }),

@@ -15,6 +15,7 @@ import { Decision } from './decision.ts';
 import { Inspection } from './inspection.ts';
 import { AppliedPolicy } from './migration-policy.ts';
 import { API_VERSION } from './names.ts';
+import { Priority } from './priority.ts';
 import { Deadlines, Placement, TargetPlacement, TriedNodes } from './placement.ts';
 import { Report } from './steps.ts';
 import { Timeouts } from './timeouts.ts';
@@ -47,11 +48,18 @@ export const MigrationRequestSpec = z
         'RestoreNewestCheckpoint: the operator deletes the pod and makes a new one of the same name from the newest ' +
         'CheckpointRequest of that pod that has succeeded.',
     }),
+    priority: Priority.optional().meta({
+      format: 'int32',
+      description:
+        'Place among the requests that wait for their turn (status.queue): each point puts the request ahead of those that are up ' +
+        'to a minute older. It counts no more than the queuePriority of the policy that applies, and may be changed while the ' +
+        'request waits. Absent: that of the policy, else 0.',
+    }),
     ttlSecondsAfterFinished: TtlSecondsAfterFinished,
     timeouts: Timeouts.prefault({}),
   })
   .meta({
-    description: 'What to move, and where to. Immutable except for cancel.',
+    description: 'What to move, and where to. Immutable except for cancel and priority.',
     'x-kubernetes-validations': [
       { rule: 'self.podName == oldSelf.podName', message: 'podName is immutable' },
       {
@@ -144,11 +152,18 @@ export const Queue = z
     waitsFor: QueueCause.meta({
       description:
         'Which limit is reached: of the cluster, of the pod’s node, of the nodes that it could move to, of the policy. ' +
-        'OlderRequests: what is free goes to requests before this one.',
+        'OlderRequests: what is free goes to requests before this one, which are older or have a higher priority.',
     }),
     sourceNodeName: z.string().max(253).meta({ description: 'The node that the pod runs on.' }),
+    priority: Priority.optional().meta({
+      format: 'int32',
+      description: 'The priority by which it has this place.',
+    }),
   })
-  .meta({ description: 'While the request waits for its turn. Ordered by age, then by name.' });
+  .meta({
+    description:
+      'While the request waits for its turn. Ordered by age, of which each point of priority makes up for a minute; then by name.',
+  });
 export type Queue = z.infer<typeof Queue>;
 
 export const SecondMove = z

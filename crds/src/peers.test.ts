@@ -90,6 +90,15 @@ describe('the retry budget of peers', () => {
     if (refused) expect(refusal?.message).toContain('2201 ms, of which 800 ms');
   });
 
+  it('is refused for memory that the policy’s bandwidth lets through too slowly', () => {
+    const slow = { bytesPerSecond: 2 ** 20, text: '1Mi/s, as MigrationPolicy slow allows' };
+    const of = (budget: number) => refuseShortRetryBudget(peers(budget), {}, 3 * 2 ** 20, slow);
+    expect(of(4200)).toBeUndefined();
+    expect(of(4199)?.message).toContain(
+      'at least 4200 ms, of which 800 ms are spec.timeouts.peerMarginMs, and 3000 ms for 3 MiB of memory and files at 1Mi/s, as MigrationPolicy slow allows.',
+    );
+  });
+
   it('names the budget, the least that is needed, and what to set', () => {
     const refusal = refuseShortRetryBudget({ rnrRetry: 1, rnrTimer: 20, retryBudgetMs: 10.24 }, {});
     expect(refusal?.reason).toBe('PeerRetryBudgetTooShort');

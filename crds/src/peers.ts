@@ -2,6 +2,7 @@
 // The retry budget of a held pod's peers, from the pod's annotations. Pure. The operator refuses a request by it, the
 // agent limits the hold by it. Without the annotation the agent takes the pod's own queue pairs for their peers
 // (docs/adr/0018); with it the user says that the peers are set up otherwise.
+import { sendingMs, type BandwidthLimit } from './bandwidth.ts';
 import { annotations } from './names.ts';
 import { PEER_MARGIN_MS } from './timeouts.ts';
 
@@ -68,18 +69,22 @@ export const declaresPeers = (of: Readonly<Record<string, string | undefined>>):
 /**
  * The least retry budget that a move needs, in milliseconds.
  * @param memoryBytes what has to be moved at least; 0 where nobody knows
+ * @param bandwidth at which it is sent; undefined: as fast as it goes
  * @returns for people, too, what it consists of
  */
 export function leastBudget(
   timeouts: { readonly peerMarginMs?: number | undefined },
   memoryBytes = 0,
+  bandwidth?: BandwidthLimit,
 ): { leastMs: number; parts: string } {
   const marginMs = marginOf(timeouts);
-  const memoryMs = Math.floor(memoryBytes / MOST_BYTES_PER_MS);
+  const sentMs = bandwidth ? sendingMs(memoryBytes, bandwidth) : 0;
+  const memoryMs = Math.max(Math.floor(memoryBytes / MOST_BYTES_PER_MS), sentMs);
+  const at = bandwidth && sentMs > 0 ? ` at ${bandwidth.text}` : '';
   const memory =
     memoryMs === 0
       ? ''
-      : `, and ${memoryMs} ms for ${Math.round(memoryBytes / 2 ** 20)} MiB of memory`;
+      : `, and ${memoryMs} ms for ${Math.round(memoryBytes / 2 ** 20)} MiB of memory${at && ` and files${at}`}`;
   return {
     leastMs: marginMs + LEAST_MOVE_MS + memoryMs,
     parts: `${marginMs} ms are spec.timeouts.peerMarginMs${memory}`,
@@ -99,9 +104,10 @@ export function refuseShortRetryBudget(
   peers: Peers,
   timeouts: { readonly peerMarginMs?: number | undefined },
   memoryBytes = 0,
+  bandwidth?: BandwidthLimit,
 ): PeersRefusal | undefined {
   const { retryBudgetMs, rnrRetry, rnrTimer } = peers;
-  const { leastMs: least, parts } = leastBudget(timeouts, memoryBytes);
+  const { leastMs: least, parts } = leastBudget(timeouts, memoryBytes, bandwidth);
   if (retryBudgetMs === undefined || retryBudgetMs >= least) return undefined;
   const timer = `${rnrTimerMs(rnrTimer)} ms, code ${rnrTimer}`;
   return {

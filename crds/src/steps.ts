@@ -116,6 +116,9 @@ export const Report = z
     }),
     steps: StepDurations.optional(),
     bytes: Bytes.optional(),
+    sentBytesPerSecond: Count.optional().meta({
+      description: 'Bytes of the images by the time that sending them took, verification included.',
+    }),
     objects: ObjectCounts.optional(),
     same: Same.optional(),
   })

@@ -183,6 +183,38 @@ async function keepsLimits(context: CaseContext): Promise<void> {
   }
 }
 
+/** What a policy's bandwidth does to a move: it goes on more slowly, or is refused before the pod is touched. */
+async function keepsBandwidth(context: CaseContext): Promise<void> {
+  const { namespace, nodes, log } = context;
+  const names = ['slow', 'slower'].map((one) => `${namespace}-${one}`) as [string, string];
+  const only = (pod: string) => ({ podSelector: { matchLabels: { 'sealift-e2e': pod } } });
+  const limit = (bandwidthPerMigration: string) => ({ limits: { bandwidthPerMigration } });
+  try {
+    await apply(policy(names[0], context, { ...limit('256Ki'), ...only('band-1') }));
+    const timeouts = { transferSeconds: 1 };
+    await apply(policy(names[1], context, { ...limit('64Ki'), timeouts, ...only('band-2') }));
+    for (const name of ['band-1', 'band-2']) {
+      await startPod({ namespace, name, node: nodes[0], command: command(COUNT) });
+      await createRequest(migration, namespace, name, { podName: name });
+    }
+    const slow = await waitUntilEnded(migration, { namespace, name: 'band-1' }, log);
+    const end = succeededCondition(slow);
+    expect(end?.status === 'True', `band-1: ${JSON.stringify(end)}`);
+    const rate = slow.status?.report?.sentBytesPerSecond ?? Infinity;
+    log(`${rate} bytes per second, where the policy allows ${2 ** 18}`);
+    expect(rate <= 2 ** 18, `the images went at ${rate} bytes per second`);
+    const refused = await waitUntilEnded(migration, { namespace, name: 'band-2' }, log);
+    const reason = succeededCondition(refused)?.reason;
+    expect(reason === 'BandwidthTooLow', `64Ki/s for one second ended with ${reason}`);
+    const hold = refused.status?.sourceAgent?.steps?.find(({ name }) => name === 'hold');
+    expect(hold === undefined, 'the pod was held before its move was refused');
+    const { phase } = await podStatus(namespace, 'band-2');
+    expect(phase === 'Running', `the pod is ${phase} after the refusal`);
+  } finally {
+    await kubectl('delete', 'mpol', ...names, '--ignore-not-found');
+  }
+}
+
 export const cases: readonly Case[] = [
   {
     name: 'drain',
@@ -195,5 +227,11 @@ export const cases: readonly Case[] = [
     name: 'policy-limits',
     promise: 'Of the pods of a policy one moves at a time, and none longer than the policy allows.',
     run: keepsLimits,
+  },
+  {
+    name: 'policy-bandwidth',
+    promise:
+      'Images of a pod are sent no faster than its policy allows; a move that cannot be in time by it is refused, and its pod is not touched.',
+    run: keepsBandwidth,
   },
 ];

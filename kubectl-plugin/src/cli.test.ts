@@ -30,6 +30,12 @@ describe('a wrong command line ends with 2, names the argument and says what to 
     [['migrate'], /POD\|deploy\/NAME\|sts\/NAME is missing\. See 'kubectl sealift migrate --help'/],
     [['migrate', 'p', '--node', 'b'], /There is no option --node\. See 'kubectl sealift migrate/],
     [['migrate', 'p', '--to'], /Option --to needs a value: --to NODE/],
+    [
+      ['migrate', 'p', '--priority=high'],
+      /Option --priority is a whole number from -10000 to 10000, .* not 'high'/,
+    ],
+    [['migrate', 'p', '--priority', '10001'], /Option --priority is a whole number/],
+    [['drain', 'n', '--priority', '1.5'], /Option --priority is a whole number/],
     [['migrate', 'p', '--wait=yes'], /Option --wait takes no value/],
     [['migrate', 'p', '-o', 'wide'], /Option -o is json or yaml, not 'wide'/],
     [

@@ -65,6 +65,11 @@ export const outputOption: Option = {
   help: 'Print objects as json or yaml instead of text.',
   choices: ['json', 'yaml'],
 };
+export const priorityOption: Option = {
+  type: 'string',
+  value: 'NUMBER',
+  help: 'Place in the queue: one more passes requests that are up to a minute older. Write --priority=-5 for one below 0.',
+};
 export const waitOptions = {
   wait: { type: 'boolean', help: 'Wait for the end, and show the progress.' },
   timeout: {

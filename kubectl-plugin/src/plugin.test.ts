@@ -96,9 +96,11 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
 
   it('makes a request, and shows a move until it has succeeded', async () => {
     await createPod('trainer');
-    const running = run('migrate', 'trainer', '--to', 'b', '--wait');
+    const running = run('migrate', 'trainer', '--to', 'b', '--priority=-5', '--wait');
     const request = await requestFor('trainer');
-    expect(request.spec).toMatchObject({ podName: 'trainer', targetNodeName: 'b', dryRun: false });
+    expect(request.spec).toMatchObject({
+      ...{ podName: 'trainer', targetNodeName: 'b', dryRun: false, priority: -5 },
+    });
     expect(request.metadata.name).toMatch(/^trainer-.{5}$/);
     await write(request, statuses.dumping);
     await write(request, statuses.succeeded);
@@ -207,7 +209,8 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
     await write(request, {
       ...statuses.aborted,
       decision: undefined,
-      inspection: { findings, objects, bytes: { pages: 2 ** 20, rootfs: 10 } },
+      inspection: { findings, objects, bytes: { pages: 2 ** 20, rootfs: 10 }, sendingMs: 1000 },
+      policy: { name: 'slow', generation: 1, limits: { bandwidthPerMigration: '1Mi' } },
     });
     const { code, out } = await running;
     expect(code).toBe(1);
@@ -218,6 +221,7 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
       '  2. UnsupportedObject: Process 41 (app) in container main uses io_uring.',
       '  It has 2 queue pairs, 2 completion queues, 1 memory region, 0 shared receive queues, 0 address handles,',
       '  1.0 MiB of memory and 10 B of files.',
+      '  Sending them takes 1.00 s at 1Mi/s, as MigrationPolicy slow allows.',
     ]);
     expect((await requests()).some((one) => one.metadata.uid === request.metadata.uid)).toBe(false);
   });

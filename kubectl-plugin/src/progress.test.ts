@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
+import { MigrationRequest } from '../../crds/src/index.ts';
 import { migration, statuses } from '../testing/requests.ts';
 import { at, NOW } from '../testing/terminal.ts';
 import { traceOf } from './commands/trace.ts';
@@ -54,6 +55,20 @@ describe('a block', () => {
     ],
   ])('of a request that is %s', (status, lines) => {
     expect(blockOf(progressOf(migration(status), NOW + 3000))).toEqual(lines);
+  });
+
+  it('says at which bandwidth the images go at most', () => {
+    const request = migration('succeeded');
+    const sourceAgent = { ...request.status?.sourceAgent, bytesPerSecond: 64 * 2 ** 20 };
+    const limited = MigrationRequest.parse({
+      ...request,
+      status: { ...request.status, sourceAgent },
+    });
+    expect(blockOf(progressOf(limited, NOW))).toContain(
+      '  * transfer      500 ms  images sent and verified, 3.0 MiB, at most 64.0 MiB/s',
+    );
+    const transfer = traceOf(limited).find(({ name, ph }) => name === 'transfer' && ph === 'X');
+    expect(transfer?.args).toMatchObject({ bytesPerSecond: 64 * 2 ** 20 });
   });
 
   it('says where a pod with a fixed name lands, and where it ends', () => {

@@ -108,12 +108,14 @@ function lineOf(request: Request, name: StepName, now: number): StepLine {
     (step.endTime ? Date.parse(step.endTime) : now) - Date.parse(step.startTime),
   );
   const bytes = bytesOf(request);
+  const most = name === 'transfer' ? limitOf(request) : undefined;
+  const limit = most === undefined ? '' : `at most ${size(most)}/s`;
   const moved = step.endTime && (name === 'dump' || name === 'transfer') ? sum(bytes) : 0;
   return {
     name,
     state: step.endTime ? 'ended' : 'runs',
     ms,
-    note: moved > 0 ? `${does[name]}, ${size(moved)}` : does[name],
+    note: [does[name], moved > 0 ? size(moved) : '', limit].filter(Boolean).join(', '),
   };
 }
 
@@ -121,6 +123,10 @@ const bytesOf = (request: Request): Bytes | undefined =>
   request.kind === 'CheckpointRequest'
     ? request.status?.agent?.bytes
     : (request.status?.sourceAgent?.bytes ?? request.status?.report?.bytes);
+
+/** Bytes per second that the policy allows, as the source’s agent has read it. */
+const limitOf = (request: Request): number | undefined =>
+  request.kind === 'MigrationRequest' ? request.status?.sourceAgent?.bytesPerSecond : undefined;
 
 const sum = ({ pages = 0, verbs = 0, rootfs = 0 }: Bytes = {}): number => pages + verbs + rootfs;
 

@@ -120,6 +120,35 @@ export function replicaSetSuite(cluster: () => Cluster): void {
       });
     });
 
+    it('is after an abort as it was: owners, finalizers, labels and the user’s deletion cost', async ({
+      skip,
+    }) => {
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      const c = cluster();
+      await deployed('as-before', async (w, set, names) => {
+        const [name = ''] = names;
+        const own = { [annotations.deletionCost]: '7' };
+        await c.client.merge(pods, 'default', name, { metadata: { annotations: own } });
+        const read = async (): Promise<unknown> => {
+          const { metadata, spec } = (await c.pod(name))!;
+          const { uid, ownerReferences, finalizers, labels, annotations: texts } = metadata;
+          return { uid, ownerReferences, finalizers, labels, texts, node: spec.nodeName };
+        };
+        const before = await read();
+        expect(before).toMatchObject({ texts: own, ownerReferences: [{ name: set }] });
+        const target = await prepared(c, 'as-before', name);
+        await c.source(moves, 'as-before', { state: 'Transferring' });
+        await c.client.merge(moves, 'default', 'as-before', { spec: { cancel: true } });
+        await c.until(moves, 'as-before', { decision: { outcome: 'Aborted' } });
+        await c.source(moves, 'as-before', { state: 'Resumed' });
+        await c.until(moves, 'as-before', ended('Cancelled'));
+        expect(await read()).toEqual(before);
+        expect(await c.pod(target)).toBeUndefined();
+        expect(w.names, 'no pod was made from nothing').toEqual(new Set([...names, target]));
+        expect(counts(w, set)).toEqual({ least: 3, most: 3, ready: 3 });
+      });
+    });
+
     it('stays with its set while the controllers restart', async ({ skip }) => {
       if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();

@@ -16,7 +16,14 @@ import {
   type Client,
   type Pod,
 } from '../../../kube/src/index.ts';
-import { outputOption, waitOptions, type Command, type Invocation } from '../command.ts';
+import { priorityIn } from '../values.ts';
+import {
+  outputOption,
+  priorityOption,
+  waitOptions,
+  type Command,
+  type Invocation,
+} from '../command.ts';
 import { find, mayMove } from '../workloads.ts';
 import { explainPods } from './explain.ts';
 import { createRequest, hasSucceeded } from '../requests.ts';
@@ -31,6 +38,7 @@ export const drain: Command = {
   args: [{ name: 'NODE', names: 'node' }],
   options: {
     'dry-run': { type: 'boolean', help: 'Only say which pods can be moved. Nothing is changed.' },
+    priority: priorityOption,
     timeout: waitOptions.timeout,
     output: outputOption,
   },
@@ -38,6 +46,7 @@ export const drain: Command = {
     const { args, values, output, cluster, signal } = invocation;
     const { api } = cluster();
     const name = args[0] ?? '';
+    const priority = priorityIn(values);
     const node = await find(api, nodes, '', name, signal);
     const isDryRun = values['dry-run'] === true;
     if (!isDryRun && !node.spec.unschedulable) {
@@ -60,7 +69,9 @@ export const drain: Command = {
       return nothing(invocation);
     }
     if (isDryRun) return explainPods(invocation, own);
-    const requests = await madeSoFar(invocation, own, (pod) => evacuate(api, pod, signal));
+    const requests = await madeSoFar(invocation, own, (pod) =>
+      evacuate(api, pod, priority, signal),
+    );
     const waiting = { ...invocation, values: { ...values, wait: true } };
     return finish(waiting, migrationRequests, requests);
   },
@@ -70,9 +81,14 @@ export const drain: Command = {
  * The request by which an eviction of the pod would move it: `kubectl drain` beside this command makes no second one, and the
  * end of one is the end of both. One that has failed is made anew.
  */
-async function evacuate(api: Client, pod: Pod, signal: AbortSignal): Promise<MigrationRequest> {
+async function evacuate(
+  api: Client,
+  pod: Pod,
+  priority: number | undefined,
+  signal: AbortSignal,
+): Promise<MigrationRequest> {
   const { namespace } = pod.metadata;
-  const request = { namespace, ...evacuationRequest(pod, 'Drain') };
+  const request = { namespace, ...evacuationRequest(pod, 'Drain', { priority }) };
   const { name } = request.metadata;
   for (;;) {
     try {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `explain`: a dry run. Whether a pod can be moved, and if not, everything that is in the way.
-import { summaryOf } from '../../../crds/src/index.ts';
+import { bandwidthOf, summaryOf } from '../../../crds/src/index.ts';
 import type { Bytes, MigrationRequest, ObjectCounts } from '../../../crds/src/index.ts';
 import { migrationRequests, type Client, type Pod } from '../../../kube/src/index.ts';
 import { secondsIn, textIn } from '../values.ts';
 import { outputOption, type Command, type Invocation } from '../command.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
-import { size, type Output } from '../output.ts';
+import { duration, size, type Output } from '../output.ts';
 import { createRequest, follow, hasSucceeded, nameFor } from '../requests.ts';
 import { podsNamed } from '../workloads.ts';
 
@@ -78,7 +78,8 @@ async function remove(api: Client, requests: readonly MigrationRequest[]): Promi
 /** What a dry run has found, for people. */
 export function describe(output: Output, request: MigrationRequest): void {
   const { inspection, source } = request.status ?? {};
-  const { findings = [], objects, bytes } = inspection ?? {};
+  const { findings = [], objects, bytes, sendingMs } = inspection ?? {};
+  const bandwidth = bandwidthOf(request.status?.policy);
   const where = source ? ` on node ${source.nodeName}` : '';
   output.line(`Pod ${request.metadata.namespace}/${request.spec.podName}${where}`);
   output.line(`  ${verdictOf(request)}`);
@@ -87,11 +88,17 @@ export function describe(output: Output, request: MigrationRequest): void {
   }
   if (objects) output.line(`  It has ${countsOf(objects)},`);
   if (bytes) output.line(`  ${size(bytes.pages ?? 0)} of memory and ${filesOf(bytes)} of files.`);
+  if (bandwidth && sendingMs !== undefined) {
+    output.line(`  Sending them takes ${duration(sendingMs)} at ${bandwidth.text}.`);
+  }
 }
 
 function verdictOf(request: MigrationRequest): string {
-  const { findings = [], targetNodeName } = request.status?.inspection ?? {};
-  if (hasSucceeded(request)) return `can be moved to node ${targetNodeName ?? '?'}.`;
+  const { findings = [], targetNodeName, keepsAddresses } = request.status?.inspection ?? {};
+  if (hasSucceeded(request)) {
+    const address = keepsAddresses === true ? ', and keeps its addresses' : '';
+    return `can be moved to node ${targetNodeName ?? '?'}${address}.`;
+  }
   if (findings.length > 0) return `cannot be moved: ${findings.length} in the way.`;
   return summaryOf(request)?.message ?? 'was not looked at.';
 }

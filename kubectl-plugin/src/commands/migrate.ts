@@ -8,8 +8,14 @@ import {
   type Node,
   type Pod,
 } from '../../../kube/src/index.ts';
-import { textIn } from '../values.ts';
-import { outputOption, waitOptions, type Command, type Invocation } from '../command.ts';
+import { priorityIn, textIn } from '../values.ts';
+import {
+  outputOption,
+  priorityOption,
+  waitOptions,
+  type Command,
+  type Invocation,
+} from '../command.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
 import { lacksLanding, statefulSetOf } from '../landing.ts';
 import { createRequest, nameFor } from '../requests.ts';
@@ -31,12 +37,14 @@ export const migrate: Command = {
       names: 'node',
     },
     'dry-run': { type: 'boolean', help: 'Only say whether it can be moved. The same as explain.' },
+    priority: priorityOption,
     ...waitOptions,
     output: outputOption,
   },
   run: async (invocation) => {
     const { values, args, cluster, signal } = invocation;
     const { api, namespace } = cluster();
+    priorityIn(values);
     const named: Pod[] = [];
     for (const name of args) {
       const found = await podsNamed(api, namespace, name, signal);
@@ -88,8 +96,13 @@ export async function migratePods(
   const { values, cluster, signal } = invocation;
   const { api } = cluster();
   const targetNodeName = textIn(values, 'to');
+  const priority = priorityIn(values);
   const requests = await madeSoFar(invocation, pods, ({ metadata: { name, namespace } }) => {
-    const spec = { podName: name, ...(targetNodeName === undefined ? {} : { targetNodeName }) };
+    const spec = {
+      podName: name,
+      ...(targetNodeName === undefined ? {} : { targetNodeName }),
+      ...(priority === undefined ? {} : { priority }),
+    };
     const request = { namespace, metadata: nameFor(name), spec };
     return createRequest(api, migrationRequests, request, signal);
   });

@@ -118,12 +118,12 @@ function actorsOf(request: Request): Actor[] {
     ];
   }
   const { source, target, sourceAgent, targetAgent } = request.status ?? {};
-  const { bytes, objects } = sourceAgent ?? {};
+  const { bytes, objects, bytesPerSecond } = sourceAgent ?? {};
   return [
     {
       name: `source: ${source?.nodeName ?? '?'}`,
       steps: sourceAgent?.steps ?? [],
-      args: { ...bytes, ...objects },
+      args: { ...bytes, ...objects, ...(bytesPerSecond !== undefined && { bytesPerSecond }) },
     },
     { name: `target: ${target?.nodeName ?? '?'}`, steps: targetAgent?.steps ?? [], args: {} },
   ];

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long the peers of a pod bear its hold, and how the held device puts them off. What the pod's annotations say wins
 // over what its queue pairs say (docs/adr/0018).
-import { declaresPeers, peerBudgetMs, type Peers } from '../../../crds/src/index.ts';
+import {
+  declaresPeers,
+  peerBudgetMs,
+  type BandwidthLimit,
+  type Peers,
+} from '../../../crds/src/index.ts';
 import { shortBudgetReason, type LimitedQueuePair } from '../node/device/retry-budget.ts';
 import { AgentError } from '../support/errors.ts';
 import { checkRetryBudget, readHoldAnswer, readPeers, type HoldAnswer } from '../support/peers.ts';
@@ -25,6 +30,8 @@ interface Known {
   timeouts?: Timeouts;
   /** What has to be moved at least. */
   memoryBytes?: number;
+  /** At which it is sent; undefined: as fast as it goes. */
+  bandwidth?: BandwidthLimit | undefined;
 }
 
 /**
@@ -35,18 +42,18 @@ export async function peerLimits<Owner>(
   queuePairs: QueuePairs<Owner>,
   owner: Owner,
   annotations: Readonly<Record<string, string>>,
-  { accepted, timeouts = {}, memoryBytes = 0 }: Known = {},
+  { accepted, timeouts = {}, memoryBytes = 0, bandwidth }: Known = {},
 ): Promise<PeerLimits> {
   const declared = accepted ?? (declaresPeers(annotations) ? readPeers(annotations) : undefined);
   if (declared) {
-    checkRetryBudget(declared, timeouts, memoryBytes);
+    checkRetryBudget(declared, timeouts, memoryBytes, bandwidth);
     const answer = { rnrTimer: declared.rnrTimer, chooses: false };
     return { answer, budgetMs: peerBudgetMs(declared, timeouts) };
   }
   const answer = readHoldAnswer(annotations);
   const first = await queuePairs.firstPeerToGiveUp(owner);
   if (!first) return { answer, budgetMs: undefined };
-  const reason = shortBudgetReason(first, timeouts, memoryBytes);
+  const reason = shortBudgetReason(first, timeouts, memoryBytes, bandwidth);
   if (reason !== undefined) throw new AgentError('PeerRetryBudgetTooShort', reason);
   return { answer, budgetMs: peerBudgetMs({ retryBudgetMs: first.peer.budgetMs }, timeouts) };
 }

@@ -13,6 +13,7 @@ export type AgentCode =
   | 'BadAnnotation'
   | 'BadBundle'
   | 'BadRequest'
+  | 'BandwidthTooLow'
   | 'Cancelled'
   | 'CertificateMissing'
   | 'CheckpointFailed'

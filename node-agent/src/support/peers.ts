@@ -5,6 +5,7 @@ import {
   declaresPeers,
   peersOf,
   refuseShortRetryBudget,
+  type BandwidthLimit,
   type Peers,
 } from '../../../crds/src/index.ts';
 import { AgentError } from './errors.ts';
@@ -41,7 +42,8 @@ export function checkRetryBudget(
   peers: Peers | undefined,
   timeouts: { readonly peerMarginMs?: number | undefined } = {},
   memoryBytes = 0,
+  bandwidth?: BandwidthLimit,
 ): void {
-  const refusal = peers && refuseShortRetryBudget(peers, timeouts, memoryBytes);
+  const refusal = peers && refuseShortRetryBudget(peers, timeouts, memoryBytes, bandwidth);
   if (refusal) throw new AgentError(refusal.reason, refusal.message);
 }

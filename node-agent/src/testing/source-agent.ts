@@ -112,6 +112,10 @@ export class SourceNode {
 
   /** Of the pod. */
   memoryBytes = 0;
+  /** Of its files. */
+  fileBytes: number | undefined = 0;
+  /** At which its images were sent. */
+  bytesPerSecond: unknown;
   /** Its addresses in the RDMA network. */
   fabric: Fabric = { digest: 'one', interfaces: [{ name: 'net1', addresses: [] }] };
   /** Id of the images for which the programs of a dump were started. */
@@ -154,6 +158,7 @@ export class SourceNode {
     lockNetwork: () => this.#pass('lock', () => (this.locked = true)),
     firstPeerToGiveUp: async () => this.firstToGiveUp,
     leastBytes: async () => this.memoryBytes,
+    fileBytes: async () => this.fileBytes,
     holdDevice: (_pod: unknown, { rnrTimer }: HoldAnswer) =>
       this.#pass('hold', () => (this.held = rnrTimer)),
     freezeTasks: () => this.#pass('freeze', () => (this.frozen = true)),
@@ -176,7 +181,8 @@ export class SourceNode {
     stopPod: () => this.#pass('stop', () => (this.dead = true)),
   } as unknown as Checkpointer;
 
-  readonly send: typeof sendImages = async ({ sealed }) => {
+  readonly send: typeof sendImages = async ({ sealed, bytesPerSecond }) => {
+    this.bytesPerSecond = bytesPerSecond;
     await sealed?.('sha256:x');
     await this.#pass('send', () => this.sent++);
     return { manifest: {}, digest: 'sha256:x' } as unknown as Awaited<

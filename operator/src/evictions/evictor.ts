@@ -234,7 +234,7 @@ export class Evictor {
   ): Promise<string | undefined> {
     const { api, events, log } = this.#parts;
     const { namespace, name } = pod.metadata;
-    const body = evacuationRequest(pod, trigger, wish.ttlSeconds);
+    const body = evacuationRequest(pod, trigger, { ttlSecondsAfterFinished: wish.ttlSeconds });
     try {
       const made = await withFaults('operator.create-evacuation', async () =>
         migrationRequests.parse(await api.create(migrationRequests, namespace, body, { signal })),

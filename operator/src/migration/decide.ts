@@ -134,12 +134,12 @@ function queueUp(
   // A landing pod has its turn already, and is to be one for a short time.
   const isUnderWay = placeOf(request, firstMove, sourcePod) !== undefined;
   if (!waitsFor || isUnderWay) return undefined;
-  const { position } = moves;
+  const { position, priority = 0 } = moves;
   const wanted = { from: move.from, to: request.spec.targetNodeName, policy: move.policy };
   const message = queueMessage(waitsFor, wanted, moves);
   draft.progress.waiting('Validated', 'Queued', message);
   draft.progress.waiting('Succeeded', 'Queued', message);
-  draft.status.queue = { position, waitsFor, sourceNodeName: move.from };
+  draft.status.queue = { position, waitsFor, sourceNodeName: move.from, priority };
   const pollMs = queuePollMs(position, moves.limits);
   if (waitsFor !== 'TargetNode') return draft.plan('Pending', [], pollMs);
   const heldMs = Math.max(1000, holdsMs - (moves.stalledMs ?? 0));

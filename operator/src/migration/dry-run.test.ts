@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import type { Inspection } from '../../../crds/src/index.ts';
+import { annotations, MigrationPolicy, type Inspection } from '../../../crds/src/index.ts';
 import { effects, message, published, see, summary } from '../../testing/migration.ts';
 import { accepted, at, conditionsOf, migration, node, NOW, pod } from '../../testing/objects.ts';
 import { MoveQueue } from '../moves/move-queue.ts';
@@ -45,6 +45,43 @@ describe('a dry run', () => {
       'Failed',
       'Succeeded',
     ]);
+  });
+
+  it('tells the agent which policy applies, and the user what it makes of the move', () => {
+    const policy = MigrationPolicy.parse({
+      metadata: { name: 'slow', generation: 2 },
+      spec: { limits: { bandwidthPerMigration: '1Mi' } },
+    });
+    const status = decideMigration(asked({ policy }), NOW).status?.policy;
+    expect(status).toMatchObject({ name: 'slow', limits: { bandwidthPerMigration: '1Mi' } });
+    const bytes = { pages: 3 * 2 ** 20, rootfs: 0 };
+    const end = decideMigration(
+      inspected({ findings: [], bytes, sendingMs: 3000 }, { policy: status }),
+      NOW,
+    );
+    expect(end.status?.inspection).toMatchObject({ bytes, sendingMs: 3000 });
+    expect(message(end)).toMatch(
+      /about 3 MiB\. Sending them takes 3\.0 s at 1Mi\/s, as MigrationPolicy slow allows, in which it stands still\.$/,
+    );
+  });
+
+  it('says whether the pod keeps its address on the node that it would go to', () => {
+    const keeping = { [annotations.podNetwork]: 'sealift/sealift-pods' };
+    const on = (name: string, extra: Record<string, string>) => {
+      const plain = node(name);
+      const metadata = { ...plain.metadata };
+      metadata.annotations = { ...metadata.annotations, ...extra };
+      return { ...plain, metadata };
+    };
+    const sourcePod = pod({ status: { podIPs: [{ ip: '10.1.2.3' }] } });
+    const begin = (to: Record<string, string>) =>
+      decideMigration(asked({ sourcePod, nodes: [on('a', keeping), on('b', to)] }), NOW).status
+        ?.inspection;
+    expect(begin({})).toMatchObject({ targetNodeName: 'b', keepsAddresses: false });
+    expect(begin(keeping)).toMatchObject({ targetNodeName: 'b', keepsAddresses: true });
+    const status = { inspection: { ...begin(keeping), findings: [] } };
+    const end = decideMigration({ ...inspected({ findings: [] }, status), sourcePod }, NOW);
+    expect(message(end)).toMatch(/0 MiB\. It keeps its address 10\.1\.2\.3\.$/);
   });
 
   it('lists all that the operator would refuse, and still lets the agent look', () => {

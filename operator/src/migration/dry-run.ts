@@ -2,6 +2,8 @@
 // What to do next about a MigrationRequest with spec.dryRun: the operator lists what it would refuse itself, lets the agent of
 // the pod's node look at the pod, and ends the request. It creates nothing and writes no decision: docs/adr/0020. Pure.
 import {
+  applied,
+  bandwidthOf,
   dryRunConditionTypes,
   isFinished,
   type Finding,
@@ -22,7 +24,7 @@ import {
   type Observed,
   type OwnStatus,
 } from './types.ts';
-import { sourceOf, validateAll } from './validate.ts';
+import { addressesOn, sourceOf, validateAll } from './validate.ts';
 
 /** Findings that leave the agent nothing to look at: there is no container of ours, or another request works on it. */
 const withoutPod: readonly string[] = [
@@ -52,8 +54,13 @@ export function decideDryRun(observed: Observed, now: number): MigrationPlan {
 function begin(observed: Observed, draft: Draft): MigrationPlan {
   const { sourcePod } = observed;
   const { findings, target } = validateAll(observed);
+  // The agent looks at the pod by what the policy says.
+  draft.status.policy = observed.policy && applied(observed.policy);
   const inspection: Inspection = {
-    ...(target && { targetNodeName: target.metadata.name }),
+    ...(target && {
+      targetNodeName: target.metadata.name,
+      keepsAddresses: addressesOn(observed, [target]).podIPs !== undefined,
+    }),
     findings: findings.map(findingOf),
   };
   if (!sourcePod || findings.some((one) => withoutPod.includes(one.reason))) {
@@ -78,12 +85,13 @@ function followAgent(observed: Observed, draft: Draft): MigrationPlan {
   const more = (reason: string, message: string): MigrationPlan =>
     conclude(observed, draft, { ...own, findings: [...own.findings, { reason, message }] });
   if (sourceAgent?.inspection) {
-    const { findings, objects, bytes } = sourceAgent.inspection;
+    const { findings, objects, bytes, sendingMs } = sourceAgent.inspection;
     return conclude(observed, draft, {
       ...own,
       findings: [...own.findings, ...findings],
       ...(objects && { objects }),
       ...(bytes && { bytes }),
+      ...(sendingMs !== undefined && { sendingMs }),
     });
   }
   const problem = withoutAgent(observed, draft.now);
@@ -135,14 +143,21 @@ function conclude(
 }
 
 function movable(
-  { spec }: MigrationRequest,
+  { spec, status }: MigrationRequest,
   pod: Pod | undefined,
-  { targetNodeName = '', objects, bytes }: Inspection,
+  { targetNodeName = '', keepsAddresses, objects, bytes, sendingMs }: Inspection,
 ): string {
   const from = pod?.spec.nodeName ?? '';
   const size = (bytes?.pages ?? 0) + (bytes?.rootfs ?? 0);
+  const ips = pod?.status.podIPs.map(({ ip }) => ip).join(' and ');
+  const address = keepsAddresses === true && ips ? ` It keeps its address ${ips}.` : '';
+  const bandwidth = bandwidthOf(status?.policy);
+  const sending =
+    bandwidth && sendingMs !== undefined
+      ? `. Sending them takes ${(sendingMs / 1000).toFixed(1)} s at ${bandwidth.text}, in which it stands still`
+      : '';
   const mib = Math.ceil(size / 2 ** 20);
-  return `Dry run: pod ${spec.podName} can be moved from node ${from} to node ${targetNodeName}, with ${countsOf(objects)} and about ${mib} MiB.`;
+  return `Dry run: pod ${spec.podName} can be moved from node ${from} to node ${targetNodeName}, with ${countsOf(objects)} and about ${mib} MiB${sending}.${address}`;
 }
 
 function countsOf(objects: ObjectCounts | undefined): string {

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A MigrationRequest's reading and writing; what to do is decided in decide.ts.
-import { annotations, isFinished, type MigrationRequest } from '../../../crds/src/index.ts';
+import {
+  annotations,
+  applied,
+  isFinished,
+  type AppliedPolicy,
+  type MigrationRequest,
+} from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
   isAlreadyExists,
@@ -87,13 +93,14 @@ function situationOf(
   request: MigrationRequest,
   source: Pod | undefined,
   target: Pod | undefined,
+  policy?: AppliedPolicy,
 ): Pick<
   Observed,
   'sourcePod' | 'nodeTime' | 'targetPod' | 'unschedulableMs' | 'moves' | 'nodes' | 'load'
 > {
   const isOwn = target !== undefined && isTargetOf(target, request);
   dependencies.moves.nominate(request.metadata.uid, isOwn ? target.status.nominatedNodeName : '');
-  const moves = dependencies.moves.look(request);
+  const moves = dependencies.moves.look(request, policy);
   return {
     ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
     ...{ targetPod: target, unschedulableMs: dependencies.unschedulableMs(request, target) },
@@ -134,7 +141,8 @@ async function observe(
       : await readController(dependencies, namespace, owner, [target, source], signal);
   const facts = await factsOf(dependencies, request, source, signal);
   const requests = { firstMove, secondMove, others, checkpoints, restore, controller };
-  const situation = situationOf(dependencies, request, source, target);
+  const policy = isNew && facts.policy ? applied(facts.policy) : undefined;
+  const situation = situationOf(dependencies, request, source, target, policy);
   return { request, readAt, ...facts, ...requests, ...situation };
 }
 

@@ -39,6 +39,7 @@ const waiting = (moves: readonly string[]): WaitingMove[] =>
     key: String(index + 1),
     uid: `uid-${index}`,
     creationTimestamp: at(index),
+    priority: 0,
     waitsFor: text.endsWith('!') ? 'TargetNode' : 'Cluster',
   }));
 
@@ -83,12 +84,25 @@ describe('free places', () => {
 describe('the queue', () => {
   it('is ordered by age, then by namespace and name', () => {
     const order = [
-      { creationTimestamp: at(2), key: 'a/a' },
-      { creationTimestamp: at(1), key: 'b/a' },
-      { creationTimestamp: at(1), key: 'a/z' },
-      { creationTimestamp: at(1), key: 'a/b' },
+      { creationTimestamp: at(2), priority: 0, key: 'a/a' },
+      { creationTimestamp: at(1), priority: 0, key: 'b/a' },
+      { creationTimestamp: at(1), priority: 0, key: 'a/z' },
+      { creationTimestamp: at(1), priority: 0, key: 'a/b' },
     ].sort(compareMoves);
     expect(order.map((one) => one.key)).toEqual(['a/b', 'a/z', 'b/a', 'a/a']);
+  });
+
+  it('lets a request with a higher priority pass those that are not as many minutes older', () => {
+    const order = [
+      { creationTimestamp: at(0), priority: 0, key: 'first' },
+      { creationTimestamp: at(60), priority: 0, key: 'a minute later' },
+      { creationTimestamp: at(599), priority: 10, key: 'urgent' },
+      { creationTimestamp: at(661), priority: 10, key: 'urgent, but late' },
+      { creationTimestamp: at(0), priority: -2, key: 'not urgent' },
+    ].sort(compareMoves);
+    expect(order.map((one) => one.key)).toEqual([
+      ...['urgent', 'first', 'a minute later', 'urgent, but late', 'not urgent'],
+    ]);
   });
 
   it('is looked at the less often the longer it is', () => {
@@ -101,7 +115,7 @@ describe('the queue', () => {
     ['Cluster', /position 3 .* 4 migrations are under way in the cluster, the limit is 5\. /],
     ['SourceNode', /2 migrations are under way from node a, the limit is 2\. /],
     ['TargetNode', /1 migrations are under way to node b, the limit is 2\. /],
-    ['OlderRequests', /older requests come first\. /],
+    ['OlderRequests', /at position 3 of the queue: those before it, .* come first\. /],
   ])('says where a request stands and why: %s', (cause, text) => {
     const moves = underWay(['a>b', 'a>c', 'd>e', 'f>g']);
     const message = queueMessage(cause, move('a>b'), {
@@ -109,6 +123,13 @@ describe('the queue', () => {
     });
     expect(message).toMatch(text);
     expect(message).toMatch(/It starts by itself; spec\.cancel .*\.$/);
+  });
+
+  it('names the priority that a request has', () => {
+    const seen = { limits, underWay: underWay([]), position: 3, older: [], priority: -5 };
+    expect(queueMessage('OlderRequests', move('a>b'), seen)).toMatch(
+      /at position 3 of the queue by its priority -5: /,
+    );
   });
 });
 

@@ -4,7 +4,12 @@
 //   perNode  that leave a node, and that arrive at a node
 // A policy may set lower ones for the pods that it selects: of these both count.
 // A migration is under way from its acceptance to its end.
-import type { MoveLimitsOfPolicy, QueueCause, TargetPlacement } from '../../../crds/src/index.ts';
+import {
+  turnOf,
+  type MoveLimitsOfPolicy,
+  type QueueCause,
+  type TargetPlacement,
+} from '../../../crds/src/index.ts';
 
 export interface MoveLimits {
   readonly cluster: number;
@@ -19,6 +24,7 @@ export interface PolicyLimits {
   /** The policy's. */
   readonly name: string;
   readonly limits?: MoveLimitsOfPolicy | undefined;
+  readonly queuePriority?: number | undefined;
 }
 
 export interface Move {
@@ -72,6 +78,7 @@ export interface WaitingMove extends Move {
   readonly key: string;
   readonly uid: string;
   readonly creationTimestamp: string;
+  readonly priority: number;
   /** undefined: the operator has not looked at it yet and does not know which node its pod is on. */
   readonly waitsFor: QueueCause | undefined;
 }
@@ -89,19 +96,17 @@ export interface MovesSeen {
   readonly position: number;
   /** The first of those that come before this one, `lookAhead` at most. */
   readonly older: readonly WaitingMove[];
+  /** The request's, by which it has that place. Absent: 0. */
+  readonly priority?: number | undefined;
   /** For how long the request has waited for a target node. */
   readonly stalledMs?: number | undefined;
 }
 
-type Order = Pick<WaitingMove, 'creationTimestamp' | 'key'>;
+export type Order = Pick<WaitingMove, 'creationTimestamp' | 'priority' | 'key'>;
 
-/** The queue's order: by age, then by namespace and name. */
-export function compareMoves(a: Order, b: Order): number {
-  if (a.creationTimestamp !== b.creationTimestamp) {
-    return a.creationTimestamp < b.creationTimestamp ? -1 : 1;
-  }
-  return a.key < b.key ? -1 : Number(a.key > b.key);
-}
+/** The queue's order: by age and priority, then by namespace and name. */
+export const compareMoves = (a: Order, b: Order): number =>
+  turnOf(a) - turnOf(b) || (a.key < b.key ? -1 : Number(a.key > b.key));
 
 /**
  * Whether a node takes no more pods for now; of a policy: no more of its pods. Those that the scheduler has not placed yet do
@@ -240,9 +245,10 @@ function handOut(
 export function queueMessage(
   cause: QueueCause,
   { from, to, policy }: Move,
-  { limits, underWay, position }: MovesSeen,
+  { limits, underWay, position, priority = 0 }: MovesSeen,
 ): string {
-  const start = `The request waits at position ${position} of the queue`;
+  const by = priority === 0 ? '' : ` by its priority ${priority}`;
+  const start = `The request waits at position ${position} of the queue${by}`;
   const end = 'It starts by itself; spec.cancel or deleting the request takes it out of the queue.';
   const busy = (count: number, limit: number, where: string): string =>
     `${start}: ${count} migrations are under way ${where}, the limit is ${limit}. ${end}`;
@@ -264,7 +270,7 @@ export function queueMessage(
       return `${start}: MigrationPolicy ${policy?.name ?? ''} allows ${most.join(' and ')} at a time. ${end}`;
     }
     case 'OlderRequests':
-      return `${start}: older requests come first. ${end}`;
+      return `${start}: those before it, which are older or have a higher priority, come first. ${end}`;
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which migrations are under way, and which wait, as the API objects say: an index that is built again from them after a
 // restart. A look at it costs nothing that grows with the cluster.
-import { isFinished, type MigrationRequest } from '../../../crds/src/index.ts';
+import { isFinished, priorityOf, type MigrationRequest } from '../../../crds/src/index.ts';
 import { ApiError, keyOf, realClock, type Clock } from '../../../kube/src/index.ts';
 import {
   compareMoves,
@@ -16,6 +16,8 @@ import {
   type Move,
   type MoveLimits,
   type MovesSeen,
+  type Order,
+  type PolicyLimits,
   type WaitingMove,
 } from './limits.ts';
 
@@ -86,6 +88,7 @@ export class MoveQueue {
       key: keyOf(after),
       uid: metadata.uid,
       creationTimestamp: metadata.creationTimestamp,
+      priority: priorityOf(after),
       from: wait?.sourceNodeName ?? '',
       to: after.spec.targetNodeName,
       policy: status?.policy,
@@ -93,14 +96,19 @@ export class MoveQueue {
     });
   }
 
-  /** What a request has to know to find out whether it is its turn. */
-  look(request: MigrationRequest): MovesSeen {
+  /**
+   * What a request has to know to find out whether it is its turn.
+   * @param policy the one that applies to it; left out: that of its status
+   */
+  look(request: MigrationRequest, policy?: Pick<PolicyLimits, 'queuePriority'>): MovesSeen {
     const { creationTimestamp } = request.metadata;
-    const end = this.#placeOf({ creationTimestamp, key: keyOf(request) });
+    const priority = priorityOf(request, policy);
+    const end = this.#placeOf({ creationTimestamp, priority, key: keyOf(request) });
     const older = this.#first(end);
     const now = this.#clock.now();
     const stalledMs = now - (this.#stalledSince.get(request.metadata.uid) ?? now);
-    return { limits: this.limits, underWay: this.#counts, position: end + 1, older, stalledMs };
+    const place = { position: end + 1, priority, older, stalledMs };
+    return { limits: this.limits, underWay: this.#counts, ...place };
   }
 
   /** @param node where the scheduler makes room for the target of a move; '': nowhere */
@@ -132,7 +140,7 @@ export class MoveQueue {
   accept<T>(request: MigrationRequest, move: Move, write: () => Promise<T>): Promise<T> {
     const { uid, name } = request.metadata;
     return this.#acceptOne(() => {
-      if (queueCause(move, this.look(request))) {
+      if (queueCause(move, this.look(request, move.policy ?? {}))) {
         throw new ApiError(409, 'Conflict', `it is no longer the turn of ${name}`);
       }
       return this.#assume(uid, move, write);
@@ -197,8 +205,16 @@ export class MoveQueue {
     else if (!this.#stalledSince.has(move.uid)) {
       this.#stalledSince.set(move.uid, this.#clock.now());
     }
-    if (known) this.#waiting[this.#placeOf(known)] = move;
-    else this.#waiting.splice(this.#placeOf(move), 0, move);
+    if (known && compareMoves(known, move) === 0) {
+      this.#waiting[this.#placeOf(known)] = move;
+      return;
+    }
+    const left = known ? this.#placeOf(known) : Infinity;
+    if (known) this.#waiting.splice(left, 1);
+    const place = this.#placeOf(move);
+    this.#waiting.splice(place, 0, move);
+    // It has passed others, or others pass it.
+    if (known || place < this.#waiting.length - 1) this.#wakeNext(Math.min(left, place));
   }
 
   #stopWaiting(uid: string): void {
@@ -221,7 +237,7 @@ export class MoveQueue {
     this.#wakeNext();
   }
 
-  /** @param moved the first place whose request has come nearer to the head */
+  /** @param moved the first place that another request has now */
   #wakeNext(moved = Infinity): void {
     if (!this.#wake || this.#waiting.length === 0) return;
     const next = nextMoves(this.#first(Infinity), this.#counts, this.limits);
@@ -230,7 +246,7 @@ export class MoveQueue {
   }
 
   /** How many wait before it. */
-  #placeOf(move: Pick<WaitingMove, 'creationTimestamp' | 'key'>): number {
+  #placeOf(move: Order): number {
     let [low, high] = [0, this.#waiting.length];
     while (low < high) {
       const middle = (low + high) >>> 1;

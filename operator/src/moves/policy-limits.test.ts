@@ -33,7 +33,7 @@ function underWay(moves: readonly string[]): MoveTally {
 const waiting = (moves: readonly string[]): WaitingMove[] =>
   moves.map((text, index) => ({
     ...move(text),
-    ...{ key: String(index + 1), uid: `uid-${index}`, creationTimestamp: at(index) },
+    ...{ key: String(index + 1), uid: `uid-${index}`, creationTimestamp: at(index), priority: 0 },
     waitsFor: 'Policy',
   }));
 

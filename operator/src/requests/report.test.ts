@@ -36,7 +36,7 @@ describe('makeReport', () => {
           step('dump', '02.2', '02.5'),
           step('transfer', '02.5', '03'),
         ],
-        { bytes: { pages: 7 }, objects: { qp: 1 } },
+        { bytes: { pages: 7, verbs: 2, rootfs: 1 }, objects: { qp: 1 } },
       ),
       targetAgent: target([
         step('prepare', '00.6', '01.9'),
@@ -60,7 +60,8 @@ describe('makeReport', () => {
         decideMs: 10,
         resumeMs: 0,
       },
-      bytes: { pages: 7 },
+      bytes: { pages: 7, verbs: 2, rootfs: 1 },
+      sentBytesPerSecond: 20,
       objects: { qp: 1 },
     });
   });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The figures of a handover, from what both agents report. Pure.
 import type {
+  Bytes,
   Identity,
   Report,
   Same,
@@ -39,9 +40,17 @@ export function makeReport(input: ReportInput): Report | undefined {
       resumeMs: duration(resume ?? source.get('resume')),
     }),
     bytes: sourceAgent?.bytes,
+    sentBytesPerSecond: rate(sourceAgent?.bytes, duration(source.get('transfer'))),
     objects: sourceAgent?.objects,
     same: compare(sourceAgent?.identity, targetAgent?.identity),
   });
+}
+
+/** Undefined where either is not known. */
+function rate(bytes: Bytes | undefined, ms: number | undefined): number | undefined {
+  if (!bytes || !ms) return undefined;
+  const { pages = 0, verbs = 0, rootfs = 0 } = bytes;
+  return Math.round(((pages + verbs + rootfs) * 1000) / ms);
 }
 
 function steps(list: readonly Step[] | undefined): Map<StepName, Step> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long the peers of a device's queue pairs retry while it is held. The driver computes it from each queue pair's own
 // attributes (native/rxe, method LIST; docs/adr/0018): both ends of a connection are nearly always set up the same.
-import { annotations, leastBudget } from '../../../../crds/src/index.ts';
+import { annotations, leastBudget, type BandwidthLimit } from '../../../../crds/src/index.ts';
 import type { RxeObject, RxePeer } from '../../../../native/addon/index.ts';
 
 /** A queue pair whose peer retries for a limited time. */
@@ -38,8 +38,9 @@ export function shortBudgetReason(
   { device, number, handle, owner, peer }: LimitedQueuePair,
   timeouts: { readonly peerMarginMs?: number | undefined },
   memoryBytes = 0,
+  bandwidth?: BandwidthLimit,
 ): string | undefined {
-  const { leastMs, parts } = leastBudget(timeouts, memoryBytes);
+  const { leastMs, parts } = leastBudget(timeouts, memoryBytes, bandwidth);
   if (peer.budgetMs >= leastMs) return undefined;
   const { rnrRetry, retryCount, timeout } = peer;
   return (

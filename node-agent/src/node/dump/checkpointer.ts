@@ -15,6 +15,7 @@ import type { RdmaDriver } from '../device/driver.ts';
 import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { LimitedQueuePair } from '../device/retry-budget.ts';
 import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
+import { podFilesSize } from '../files/pod-files.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import { podMemory } from '../runtime/pod-memory.ts';
 import type { Runc } from '../runtime/runc.ts';
@@ -160,6 +161,11 @@ export class Checkpointer {
   /** Bytes that its dump writes at least: of memory of its own. Changes nothing. */
   async leastBytes(pod: LocalPod): Promise<number> {
     return (await podMemory(this.#parts.host, pod.containers)).anon;
+  }
+
+  /** Bytes of the files that travel with it; undefined: too many to count. Changes nothing. */
+  async fileBytes(pod: LocalPod): Promise<number | undefined> {
+    return podFilesSize(this.#parts.host, pod.podUid, pod.containers);
   }
 
   /**

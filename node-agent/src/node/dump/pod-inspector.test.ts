@@ -75,6 +75,7 @@ function inspector(
 const pod = {
   ...{ podUid: 'u', names: ['main'], clusterAddresses: [], isGiven: () => true },
   checkPeers: async (): Promise<void> => undefined,
+  ...{ bandwidth: undefined, checkBandwidth: () => undefined },
 };
 
 describe('a pod inspector', () => {
@@ -94,6 +95,23 @@ describe('a pod inspector', () => {
     expect((await inspector({}).inspect({ ...pod, checkPeers })).findings).toEqual([
       { reason: 'PeerRetryBudgetTooShort', message: 'queue pair 17, 4096 bytes' },
     ]);
+  });
+
+  it('says how long the policy’s bandwidth makes it take, and whether that is too long', async () => {
+    const bandwidth = { bytesPerSecond: 1000, text: '1k/s' };
+    const told: number[] = [];
+    const checkPeers = async (_pairs: unknown, _netns: string, bytes: number): Promise<void> =>
+      void told.push(bytes);
+    const checkBandwidth = (bytes: number): void => {
+      throw new AgentError('BandwidthTooLow', `${bytes} bytes`);
+    };
+    const asked = { ...pod, bandwidth, checkPeers, checkBandwidth };
+    expect(await inspector({}).inspect(asked)).toMatchObject({
+      findings: [{ reason: 'BandwidthTooLow', message: '4396 bytes' }],
+      bytes: { pages: 4196, rootfs: 300 },
+      sendingMs: 4496,
+    });
+    expect(told, 'files count for the peers too').toEqual([4396]);
   });
 
   it('goes on after a finding: every check has its say', async () => {

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Looks at a pod for a dry run: everything that would make its dump fail, and how much a dump would have to write. Reads
 // /proc, cgroups, the RDMA driver's lists and the sizes of files; changes nothing. The source's reconciler calls it.
-import type { Bytes, Inspection, ObjectCounts } from '../../../../crds/src/index.ts';
+import {
+  sendingMs,
+  type BandwidthLimit,
+  type Bytes,
+  type Inspection,
+  type ObjectCounts,
+} from '../../../../crds/src/index.ts';
 import type { RxeObject } from '../../../../native/addon/index.ts';
 import { AgentError, reasonOf, type Failure } from '../../support/errors.ts';
 import { podFilesSize } from '../files/pod-files.ts';
@@ -42,8 +48,12 @@ export interface InspectedPod {
   checkPeers: (
     queuePairs: Pick<DeviceObjects, 'firstPeerToGiveUp'>,
     netns: string,
-    memoryBytes: number,
+    leastBytes: number,
   ) => Promise<unknown>;
+  /** What its policy allows; undefined: no limit. */
+  bandwidth: BandwidthLimit | undefined;
+  /** @throws AgentError if so many bytes cannot be sent in time */
+  checkBandwidth: (leastBytes: number) => void;
 }
 
 /** More than a user reads. The API server takes no longer text (crds/src/inspection.ts). */
@@ -95,15 +105,14 @@ export class PodInspector {
       })),
       ...(objects && { objects }),
       ...(bytes && { bytes }),
+      ...(bytes && pod.bandwidth && { sendingMs: sendingMs(sizeOf(bytes), pod.bandwidth) }),
     };
   }
 
-  #checks(
-    netns: string,
-    containers: readonly Container[],
-    { names, clusterAddresses, isGiven, checkPeers }: InspectedPod,
-  ): (() => Findings)[] {
-    const { host, exec, unmovable, links, clusterSockets, deviceObjects, addresses } = this.#parts;
+  #checks(netns: string, containers: readonly Container[], pod: InspectedPod): (() => Findings)[] {
+    const { exec, unmovable, links, clusterSockets, deviceObjects, addresses } = this.#parts;
+    const { names, clusterAddresses, isGiven, checkPeers, checkBandwidth } = pod;
+    const least = (): Promise<number> => this.#least(pod, containers);
     const ipc = (): Promise<void> => this.checkIpc(containers);
     return [
       async function* () {
@@ -115,8 +124,10 @@ export class PodInspector {
         yield* deviceObjects.addressFindings(netns, containers, fabric);
       },
       async function* () {
-        const { anon } = await podMemory(host, containers);
-        await checkPeers(deviceObjects, netns, anon);
+        await checkPeers(deviceObjects, netns, await least());
+      },
+      async function* () {
+        checkBandwidth(await least());
       },
       async function* () {
         await ipc();
@@ -126,6 +137,16 @@ export class PodInspector {
       () => links.findings(netns, containers),
       () => clusterSockets.findings(containers, clusterAddresses),
     ];
+  }
+
+  /** What has to be sent at least. Files are counted only where a limit makes them matter. */
+  async #least(
+    { podUid, bandwidth }: InspectedPod,
+    containers: readonly Container[],
+  ): Promise<number> {
+    const { host } = this.#parts;
+    const { anon } = await podMemory(host, containers);
+    return bandwidth ? anon + ((await podFilesSize(host, podUid, containers)) ?? 0) : anon;
   }
 
   /** RDMA objects of the pod's processes; the kernel's own have no context. */
@@ -155,3 +176,5 @@ export class PodInspector {
     return podContainers(this.#parts.host, podUid);
   }
 }
+
+const sizeOf = ({ pages = 0, rootfs = 0 }: Bytes): number => pages + rootfs;

@@ -9,6 +9,7 @@ import { AgentError, type AgentCode } from '../../support/errors.ts';
 import type { Manifest, ManifestHeader } from './manifest.ts';
 import type { ImageFiles } from './image-files.ts';
 import { packImages } from './image-stream.ts';
+import { paced } from './pace.ts';
 import { sinkOf } from './request-sink.ts';
 import { CIPHERS, readCertificates, splitAddress } from './tls.ts';
 import type { Destination } from './warm-connections.ts';
@@ -22,6 +23,8 @@ export interface SendOptions extends Destination {
   manifest: ManifestHeader | Manifest;
   /** Called with the manifest's digest before the images are whole on the other node. */
   sealed?: (digest: string) => Promise<void>;
+  /** At most; undefined: as fast as it goes. */
+  bytesPerSecond?: number | undefined;
   /** Ends the transfer. */
   signal?: AbortSignal;
   /** A connection that takes no byte for that long is dead. */
@@ -82,7 +85,10 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
   // A refusal fails the sending too. Neither rejection may stay unhandled.
   reply.catch(() => undefined);
   let packed: string | undefined;
-  const packing = packImages(options.images, options.manifest, sinkOf(request), async (digest) => {
+  const { bytesPerSecond } = options;
+  const whole = sinkOf(request);
+  const sink = bytesPerSecond === undefined ? whole : paced(whole, bytesPerSecond);
+  const packing = packImages(options.images, options.manifest, sink, async (digest) => {
     packed = digest;
     await options.sealed?.(digest);
   });

@@ -75,6 +75,27 @@ describe('agent to agent', () => {
     }
   });
 
+  it('sends no faster than it may', async () => {
+    const good = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('a') });
+    const to = await receiver(good);
+    const dir = await directories.sample();
+    await writeFile(join(dir, 'main', 'pages-2.img'), Buffer.alloc(600_000, 7));
+    const send = (bytesPerSecond: number | undefined) =>
+      sendImages({
+        ...{ address: to.address, node: 'a', id: 'one', certificateDir: good, bytesPerSecond },
+        ...{ images: new PlainFiles(dir), manifest: manifestHeader('one') },
+      });
+    try {
+      const began = performance.now();
+      const { manifest, digest } = await send(500_000);
+      const bytes = manifest.files.reduce((sum, { size }) => sum + size, 0);
+      expect(performance.now() - began).toBeGreaterThan((bytes * 1000) / 500_000 - 100);
+      expect((await to.store.manifest('one'))?.digest).toBe(digest);
+    } finally {
+      await to.server.close();
+    }
+  });
+
   it('delivers over mutual TLS, and only images that are awaited', async () => {
     const good = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('a') });
     const to = await receiver(good);

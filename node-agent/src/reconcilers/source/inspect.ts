@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A source's dry run: what the agent finds out about the pod, without touching it.
-import type { Inspection, MigrationRequest } from '../../../../crds/src/index.ts';
+import { bandwidthOf, type Inspection, type MigrationRequest } from '../../../../crds/src/index.ts';
 import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts';
 import type { PodIp } from '../../node/pod-ip/pod-ip.ts';
 import type { PodInspector } from '../../node/dump/pod-inspector.ts';
 import { reasonOf } from '../../support/errors.ts';
 import { isGivenTo } from '../../support/given-addresses.ts';
+import { checkBandwidth } from '../bandwidth.ts';
 import { peerLimits } from '../peer-limits.ts';
 import { podName, podUid } from './journal-entry.ts';
 
@@ -22,18 +23,23 @@ export async function inspect(
 ): Promise<Inspection> {
   if (!inspector) throw new Error('this agent has no inspector');
   try {
+    const bandwidth = bandwidthOf(request.status?.policy);
     const pod = await pods.getPod(podName(request));
-    // A dry run has no target. Where this node's network keeps addresses, that of the target's node most likely does.
-    const isKept = typeof (await podIp?.look()) === 'object';
+    // Where no node was found, one that keeps addresses is most likely what this node is.
+    const isKept =
+      request.status?.inspection?.keepsAddresses ?? typeof (await podIp?.look()) === 'object';
     return await inspector.inspect({
       podUid: podUid(request),
       names: startOrder(pod),
       clusterAddresses: isKept ? [] : pod.status.podIPs.map(({ ip }) => ip),
       isGiven: isGivenTo(pod),
+      bandwidth,
+      checkBandwidth: (leastBytes) => checkBandwidth(request, leastBytes),
       checkPeers: (queuePairs, netns, memoryBytes) =>
         peerLimits(queuePairs, netns, pod.metadata.annotations, {
           timeouts: request.spec.timeouts,
           memoryBytes,
+          bandwidth,
         }),
     });
   } catch (error) {

@@ -55,6 +55,50 @@ describe('a source', () => {
     });
   });
 
+  describe('whose policy limits the bandwidth', () => {
+    const policy = { name: 'slow', generation: 1, limits: { bandwidthPerMigration: '1Mi' } };
+
+    it('sends no faster, and says so', async () => {
+      put({ policy });
+      sourceNode.memoryBytes = 2 ** 20;
+      await run();
+      expect(sourceNode.bytesPerSecond).toBe(2 ** 20);
+      expect(status()?.sourceAgent?.bytesPerSecond).toBe(2 ** 20);
+      await startAgent();
+      put();
+      await run();
+      expect(status()?.sourceAgent?.bytesPerSecond, 'after a restart').toBe(2 ** 20);
+    });
+
+    it('is as fast as it goes without one', async () => {
+      put({ policy: { ...policy, limits: { migrations: 1 } } });
+      sourceNode.memoryBytes = 2 ** 40;
+      await run();
+      expect(sourceNode.did).toContain('send');
+      expect(sourceNode.bytesPerSecond).toBeUndefined();
+      expect(status()?.sourceAgent?.bytesPerSecond).toBeUndefined();
+    });
+
+    it('is refused before anything is touched if that takes longer than the step may', async () => {
+      put({ policy });
+      sourceNode.memoryBytes = 61 * 2 ** 20;
+      await runs();
+      expect([sourceNode.did, status()?.decision?.reason]).toEqual([[], 'BandwidthTooLow']);
+      expect(sourceNode.asItWas).toBe(true);
+    });
+
+    it('is refused if it has grown until the lock', async () => {
+      put({ policy });
+      const find = sourceNode.checkpointer.checkDevices.bind(sourceNode.checkpointer);
+      sourceNode.checkpointer.checkDevices = async (...args) => {
+        sourceNode.fileBytes = 61 * 2 ** 20;
+        await find(...args);
+      };
+      await runs();
+      expect([sourceNode.did, status()?.decision?.reason]).toEqual([[], 'BandwidthTooLow']);
+    });
+  });
+
   describe('whose peers have a retry limit', () => {
     const peers = { rnrRetry: 6, rnrTimer: 0, retryBudgetMs: 3932.16 };
 
@@ -191,6 +235,18 @@ describe('a source', () => {
         });
         expect([sourceNode.did.includes('dump'), sourceNode.asItWas]).toEqual([false, true]);
       });
+    });
+
+    it('is refused before anything is touched if the bandwidth is too low for their budget', async () => {
+      const limits = { bandwidthPerMigration: '1Mi' };
+      put({ peers, policy: { name: 'slow', generation: 1, limits } });
+      sourceNode.memoryBytes = 2 ** 20;
+      sourceNode.fileBytes = 2 ** 21;
+      await runs();
+      expect([sourceNode.did, status()?.decision?.reason]).toEqual([[], 'PeerRetryBudgetTooShort']);
+      expect(status()?.decision?.message).toContain(
+        '3000 ms for 3 MiB of memory and files at 1Mi/s, as MigrationPolicy slow allows',
+      );
     });
 
     it('says which annotation it cannot read', async () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The source's side of MigrationRequests whose pod runs on this node.
-import type { MigrationRequest } from '../../../../crds/src/index.ts';
+import { bandwidthOf, type MigrationRequest } from '../../../../crds/src/index.ts';
 import {
   keyOf,
   migrationRequests,
@@ -12,6 +12,7 @@ import {
   type Plan,
 } from '../../../../kube/src/index.ts';
 import { startOrder } from '../../callers/request-lookup.ts';
+import { checkBandwidth, leastSent } from '../bandwidth.ts';
 import { peerLimits } from '../peer-limits.ts';
 import {
   AgentError,
@@ -192,10 +193,13 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       // The target does not have them all yet.
       if (!addressesOf(request, fabric))
         await checkpointer.checkAddresses(found, request.status?.targetAgent?.gids);
+      const least = await leastSent(request, checkpointer, found);
+      checkBandwidth(request, least);
       await peerLimits(checkpointer, found, pod.metadata.annotations, {
         accepted: request.status?.peers,
         timeouts: request.spec.timeouts,
-        memoryBytes: await checkpointer.leastBytes(found),
+        memoryBytes: least,
+        bandwidth: bandwidthOf(request.status?.policy),
       });
     } catch (error) {
       // The pod ran when the operator accepted the request.

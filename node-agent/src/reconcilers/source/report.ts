@@ -64,6 +64,7 @@ export class SourceReport {
       steps: entry?.steps.length ? entry.steps : reported?.steps,
       inspection: found.inspection ?? reported?.inspection,
       ...measured(found, reported),
+      bytesPerSecond: found.bytesPerSecond ?? reported?.bytesPerSecond,
       checkpointDigest: found.checkpointDigest ?? reported?.checkpointDigest,
       peerDeadline: entry?.peerDeadline ?? reported?.peerDeadline,
       peerBudgetMs: found.peerBudgetMs ?? reported?.peerBudgetMs,

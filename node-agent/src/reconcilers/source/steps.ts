@@ -2,6 +2,7 @@
 // The steps of a source until its images are sent: LockNetwork, HoldDevice, FreezeTasks, DumpContainers, SendImages.
 // Each step has a limit, is in the journal before its effect, and can be repeated.
 import {
+  bandwidthOf,
   secondsOfStep,
   timeoutsOf,
   type LimitedStep,
@@ -18,6 +19,7 @@ import {
   type Pod,
 } from '../../../../kube/src/index.ts';
 import { startOrder } from '../../callers/request-lookup.ts';
+import { checkBandwidth, leastSent } from '../bandwidth.ts';
 import { checkStillInBudget, peerLimits, type PeerLimits } from '../peer-limits.ts';
 import type { LocalPod } from '../../node/dump/checkpointer.ts';
 import { checkComplete, checkUnchanged } from '../../node/dump/preconditions.ts';
@@ -127,7 +129,9 @@ export class SourceSteps {
     await checkpointer.checkDevices(pod);
     await this.#checkFabric(request, pod, described);
     await checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
-    await this.#peerLimits(request, pod, await checkpointer.leastBytes(pod));
+    const least = await leastSent(request, checkpointer, pod);
+    checkBandwidth(request, least);
+    await this.#peerLimits(request, pod, least);
   }
 
   #mayBeLocked(request: MigrationRequest): boolean {
@@ -231,6 +235,8 @@ export class SourceSteps {
   async sendImages(request: MigrationRequest, context: Context): Promise<void> {
     const { uid } = request.metadata;
     const receiver = receiverAddress(request);
+    const { bytesPerSecond } = bandwidthOf(request.status?.policy) ?? {};
+    if (bytesPerSecond !== undefined) this.#volatile.add(uid, { bytesPerSecond });
     const { header } = this.#volatile.get(uid);
     if (!header)
       throw new AgentError(
@@ -245,6 +251,7 @@ export class SourceSteps {
           images: new PlainFiles(this.#deps.store.dir(uid)),
           manifest: header,
           certificateDir: this.#deps.certificateDir,
+          bytesPerSecond,
           // A target that has whole images can restore them, even if this node is lost a moment later.
           sealed: async (digest) => {
             this.#volatile.add(uid, { checkpointDigest: digest });
@@ -273,6 +280,7 @@ export class SourceSteps {
       accepted: request.status?.peers,
       timeouts: request.spec.timeouts,
       memoryBytes,
+      bandwidth: bandwidthOf(request.status?.policy),
     });
   }
 

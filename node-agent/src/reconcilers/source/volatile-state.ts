@@ -6,7 +6,14 @@ import type { ManifestHeader } from '../../node/transfer/manifest.ts';
 
 type Reported = Pick<
   SourceAgent,
-  'bytes' | 'objects' | 'identity' | 'fabric' | 'checkpointDigest' | 'peerBudgetMs' | 'inspection'
+  | 'bytes'
+  | 'objects'
+  | 'identity'
+  | 'fabric'
+  | 'checkpointDigest'
+  | 'peerBudgetMs'
+  | 'inspection'
+  | 'bytesPerSecond'
 >;
 
 interface Results extends Reported {
