@@ -6,9 +6,11 @@ import {
   isFinished,
   isStored,
   type CheckpointRequest,
+  type RestoreRequest,
 } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
+  listParsed,
   restoreRequests,
   splitKey,
   withFaults,
@@ -86,12 +88,10 @@ async function isRestored(
   { metadata }: CheckpointRequest,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { items } = await dependencies.api.list(restoreRequests, {
-    namespace: metadata.namespace,
-    fieldSelector: `spec.checkpointName=${metadata.name}`,
-    signal,
-  });
-  return items.some((item) => !isFinished(restoreRequests.parse(item)));
+  const { namespace, name } = metadata;
+  const ofIt = { namespace, fieldSelector: `spec.checkpointName=${name}`, signal };
+  const isActive = (one: RestoreRequest): boolean => !isFinished(one);
+  return (await listParsed(dependencies.api, restoreRequests, ofIt, isActive)).length > 0;
 }
 
 /** The pod's description; its networks annotation asks for the addresses that the pod has now. */

@@ -122,13 +122,6 @@ export class Dependencies {
     return (await this.api.get(namespaces, '', name, { signal })).metadata.uid;
   }
 
-  /** Shows every pod of the cluster, as it is now, one at a time: none is kept. */
-  async eachPod(visit: (pod: Pod) => void, signal: AbortSignal): Promise<void> {
-    const each = (item: unknown): void => visit(pods.parse(item));
-    const { items } = await this.api.list(pods, { signal, each });
-    for (const item of items) each(item);
-  }
-
   /** All nodes, also those without Sealift: a refusal names them. */
   nodeList(): Node[] {
     const { agents } = this;
