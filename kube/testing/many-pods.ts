@@ -23,7 +23,10 @@ export class ManyPods {
   /** Of the lists of pods, page by page. */
   readonly queries: Query[] = [];
 
-  constructor(count: number, change: (pod: ReturnType<typeof manyPod>, n: number) => object = (pod) => pod) {
+  constructor(
+    count: number,
+    change: (pod: ReturnType<typeof manyPod>, n: number) => object = (pod) => pod,
+  ) {
     this.#count = count;
     this.#change = change;
   }

@@ -212,7 +212,12 @@ export class Evictor {
       api.get(namespaces, '', namespace, { signal }),
       listParsed(api, migrationPolicies, { signal }),
       // One for an earlier pod of the same name says nothing about this one.
-      listParsed(api, migrationRequests, ofPod, (one) => (one.status?.source?.podUID ?? uid) === uid),
+      listParsed(
+        api,
+        migrationRequests,
+        ofPod,
+        (one) => (one.status?.source?.podUID ?? uid) === uid,
+      ),
       listParsed(api, checkpointRequests, ofPod, (one) => !isFinished(one)),
     ]);
     return {
