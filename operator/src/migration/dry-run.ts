@@ -52,7 +52,9 @@ export function decideDryRun(observed: Observed, now: number): MigrationPlan {
 function begin(observed: Observed, draft: Draft): MigrationPlan {
   const { sourcePod } = observed;
   const { findings, target } = validateAll(observed);
+  const note = noteOf(observed.earlyServices ?? []);
   const inspection: Inspection = {
+    ...(note && { notes: [note] }),
     ...(target && { targetNodeName: target.metadata.name }),
     findings: findings.map(findingOf),
   };
@@ -137,12 +139,13 @@ function conclude(
 function movable(
   { spec }: MigrationRequest,
   pod: Pod | undefined,
-  { targetNodeName = '', objects, bytes }: Inspection,
+  { targetNodeName = '', notes = [], objects, bytes }: Inspection,
 ): string {
   const from = pod?.spec.nodeName ?? '';
   const size = (bytes?.pages ?? 0) + (bytes?.rootfs ?? 0);
   const mib = Math.ceil(size / 2 ** 20);
-  return `Dry run: pod ${spec.podName} can be moved from node ${from} to node ${targetNodeName}, with ${countsOf(objects)} and about ${mib} MiB.`;
+  const answer = `Dry run: pod ${spec.podName} can be moved from node ${from} to node ${targetNodeName}, with ${countsOf(objects)} and about ${mib} MiB.`;
+  return sentences([answer, ...notes.map(({ message }) => message)]);
 }
 
 function countsOf(objects: ObjectCounts | undefined): string {

@@ -46,6 +46,7 @@ import {
   readSecondMove,
   tryName,
 } from './name-calls.ts';
+import { readEarlyServices } from './early-services.ts';
 import {
   ownedStatus,
   type ControllerEffect,
@@ -150,11 +151,12 @@ async function factsOf(
   request: MigrationRequest,
   source: Pod | undefined,
   signal: AbortSignal,
-): Promise<Pick<Observed, 'policy' | 'volumes' | 'networks' | 'nameTrial'>> {
+): Promise<Pick<Observed, 'policy' | 'volumes' | 'networks' | 'nameTrial' | 'earlyServices'>> {
   const isNew = request.status?.source === undefined;
   const choosesNode = source !== undefined && mayChooseNode(request);
   const isTried = mustTryName(request, source);
   return {
+    earlyServices: await readEarlyServices(dependencies.api, request, source, signal),
     policy: choosesNode ? await dependencies.policyFor(source, signal) : undefined,
     volumes: isNew ? await readVolumeFacts(dependencies, source, signal) : undefined,
     networks: isNew && source ? await configsOf(dependencies, source, signal) : undefined,

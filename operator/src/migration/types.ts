@@ -27,6 +27,8 @@ export interface Observed extends HandoverObserved {
   readonly volumes?: VolumeFacts | undefined;
   /** Configurations of the pod's further networks, by `namespace/name`; read only before the request is accepted. */
   readonly networks?: ReadonlyMap<string, string> | undefined;
+  /** Names of Services that would lead to a target early; read only before a dry run begins. */
+  readonly earlyServices?: readonly string[] | undefined;
   /** Other requests for the same pod; read only before the request is accepted. */
   readonly others: readonly CompetingRequest[];
   /** Of the pod's name; read only when a lost source is to be restored. */
