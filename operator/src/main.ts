@@ -35,6 +35,7 @@ try {
     ...{ api, log, limits, namespace, agentAccount, imageKeySecret },
     webhookConfiguration: webhookOptions?.configuration,
     sharedHostPaths: sharedHostPathsFrom(process.env),
+    nodeName: process.env['NODE_NAME'],
   });
   const webhook = webhookOptions && new EvictionWebhook({ api, log, namespace, ...webhookOptions });
   await webhook?.listen();

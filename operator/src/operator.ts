@@ -129,6 +129,7 @@ export class Operator {
       nodes: nodeCache,
       agents,
       sharedHostPaths: this.#options.sharedHostPaths,
+      nodeName: this.#options.nodeName,
     });
     const migration = new Controller({
       name: 'migration',

@@ -82,7 +82,9 @@ it('never has more than a page of pods in memory', { timeout: 600_000 }, async (
   expect(many.queries, 'read before the request is made, and after').toHaveLength(20);
   expect(many.queries[0]).toMatchObject({ labelSelector: 'set=x,tier notin (b,c)' });
   expect(many.highestMiB, 'MiB; all of them have 40').toBeLessThan(16);
-  expect(await evictor(new ManyPods(5_000, change), 1, 20).answer(eviction, signal)).toMatchObject(taken);
+  expect(await evictor(new ManyPods(5_000, change), 1, 20).answer(eviction, signal)).toMatchObject(
+    taken,
+  );
 });
 
 it('lists no pods while few are moved', async () => {

@@ -13,8 +13,10 @@ import { timestamp, type Pod } from '../../../kube/src/index.ts';
 import { agentProblem } from '../nodes/node-choice.ts';
 import { inspectionMs, pollMs } from '../requests/deadlines.ts';
 import { planRemaining } from '../requests/handover.ts';
+import { sentences } from '../requests/message.ts';
 import { StatusDraft } from '../requests/status-draft.ts';
 import type { Refusal } from '../refusal.ts';
+import { noteOf } from './early-services.ts';
 import {
   ownedStatus,
   type Effect,
@@ -34,7 +36,7 @@ type Draft = StatusDraft<(typeof dryRunConditionTypes)[number], OwnStatus, Effec
 
 export function decideDryRun(observed: Observed, now: number): MigrationPlan {
   const { request } = observed;
-  if (isFinished(request)) return { status: undefined, ...planRemaining(observed, now) };
+  if (isFinished(request)) return planRemaining<OwnStatus>(observed, ownedStatus, now);
   const draft: Draft = new StatusDraft(request, dryRunConditionTypes, ownedStatus, now);
   // Nothing has to be undone: no finalizer keeps the request.
   if (request.metadata.deletionTimestamp !== undefined) return { status: undefined, effects: [] };

@@ -90,7 +90,14 @@ function situationOf(
   target: Pod | undefined,
 ): Pick<
   Observed,
-  'sourcePod' | 'nodeTime' | 'targetPod' | 'unschedulableMs' | 'moves' | 'nodes' | 'load'
+  | 'sourcePod'
+  | 'nodeTime'
+  | 'targetPod'
+  | 'unschedulableMs'
+  | 'finished'
+  | 'moves'
+  | 'nodes'
+  | 'load'
 > {
   const isOwn = target !== undefined && isTargetOf(target, request);
   dependencies.moves.nominate(request.metadata.uid, isOwn ? target.status.nominatedNodeName : '');
@@ -98,7 +105,8 @@ function situationOf(
   return {
     ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
     ...{ targetPod: target, unschedulableMs: dependencies.unschedulableMs(request, target) },
-    ...{ moves, nodes: dependencies.nodeList(), load: moves.underWay.into },
+    ...{ finished: dependencies.finished(request), moves },
+    ...{ nodes: dependencies.nodeList(), load: moves.underWay.into },
   };
 }
 
@@ -134,7 +142,9 @@ async function observe(
       ? undefined
       : await readController(dependencies, namespace, owner, [target, source], signal);
   const facts = await factsOf(dependencies, request, source, signal);
-  const requests = { firstMove, secondMove, others, checkpoints, restore, controller };
+  const secondFinished = secondMove && dependencies.finished(secondMove);
+  const second = { secondMove, secondFinished };
+  const requests = { firstMove, ...second, others, checkpoints, restore, controller };
   const situation = situationOf(dependencies, request, source, target);
   return { request, readAt, ...facts, ...requests, ...situation };
 }

@@ -74,7 +74,8 @@ function observedOf(
 ): Observed {
   const unschedulableMs = dependencies.unschedulableMs(of.request, pod);
   const cluster = { nodes: dependencies.nodeList(), load: dependencies.moves.arriving };
-  return { ...of, targetPod: pod, unschedulableMs, identity, ...cluster };
+  const finished = dependencies.finished(of.request);
+  return { ...of, targetPod: pod, unschedulableMs, finished, identity, ...cluster };
 }
 
 async function observe(
