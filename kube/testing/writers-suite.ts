@@ -314,10 +314,12 @@ export function writersSuite(server: () => TestServer): void {
           });
         // The API server merges what a binding has into its pod.
         const own = "only Sealift's operator sets";
+        const forged = { name: `${name}-forged`, annotations: { [annotations.podIp]: '10.0.0.1' } };
+        const isObeyed = (): Promise<string> =>
+          others.write(admin, 'POST', `${all}/pods`, { ...body, metadata: forged });
+        await expect.poll(isObeyed, { timeout: 20_000 }).toContain(own);
         for (const key of [annotations.migration, annotations.requestUid, annotations.podIp]) {
-          await expect
-            .poll(() => bind({ annotations: { [key]: '10.0.0.1' } }), { timeout: 20_000 })
-            .toContain(own);
+          expect(await bind({ annotations: { [key]: '10.0.0.1' } })).toContain(own);
         }
         expect(await bind({ labels: { [labels.podIp]: '' } })).toContain(own);
         // As the scheduler does.
