@@ -54,10 +54,14 @@ describe('an informer', () => {
     });
 
     async *#watch({ opened, signal }: WatchSelection): AsyncGenerator<WatchEvent> {
-      if (this.refusal) throw this.refusal;
+      this.#mayRefuse();
       opened?.();
       // Accepted, and ended after a minute as servers do.
       await this.clock.sleep(60_000, signal);
+      this.#mayRefuse();
+    }
+
+    #mayRefuse(): void {
       if (this.refusal) throw this.refusal;
     }
 

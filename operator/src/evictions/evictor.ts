@@ -21,7 +21,7 @@ import {
   type Logger,
   type Pod,
 } from '../../../kube/src/index.ts';
-import { budgetMessage, forbids, takesFrom, type BudgetSeen } from './budgets.ts';
+import { budgetMessage, forbids, takesFrom } from './budgets.ts';
 import { BudgetReader } from './budget-reader.ts';
 import {
   decideAtOnce,

@@ -42,8 +42,8 @@ function evictor(many: ManyPods, disruptionsAllowed: number, strangers: number):
     status: { disruptionsAllowed, observedGeneration: 1 },
   };
   const objects = new Map<Resource<unknown>, object[]>([
-    [podDisruptionBudgets as Resource<unknown>, [budget]],
-    [migrationRequests as Resource<unknown>, moves(strangers)],
+    [podDisruptionBudgets, [budget]],
+    [migrationRequests, moves(strangers)],
   ]);
   const { client } = many;
   const api = {

@@ -6,14 +6,12 @@ import { effects, message, published, see, summary } from '../../testing/migrati
 import {
   accepted,
   at,
-  checkpoint,
   conditionsOf,
   decision,
   NOW,
   pod,
   restore,
   stored,
-  succeeded,
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
