@@ -27,6 +27,8 @@ import type { Given, Kind, Row } from './steps/row.ts';
 import { both } from './steps/row.ts';
 
 export const NOW = objects.NOW;
+/** Of requests that have finished; the others do without. */
+const finished = { since: NOW - 10_000 };
 
 /** Nothing but a deadline that has not passed. */
 export const source: SourceObserved = {
@@ -261,6 +263,7 @@ export function restoreOf(row: Row<'RestoreRequest'>): RestoreOperatorObserved {
     unschedulableMs: 60_000,
     nodes: nodesOf(row),
     load: new Map(),
+    finished,
     identity: { keepsDevice: true },
   };
 }
@@ -304,6 +307,7 @@ export function checkpointOf(row: Row<'CheckpointRequest'>): CheckpointOperatorO
     template: { metadata: { labels: {}, annotations: {} }, spec: { containers: [] } },
     others: [],
     nodes: [objects.node('a', given?.imageAgent ? { address: null } : {})],
+    finished,
     inUse: false,
     newer: 0,
   };

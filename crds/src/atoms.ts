@@ -20,6 +20,15 @@ export const Message = z.string().max(4096);
 export const Milliseconds = z.number().min(0);
 export const Count = z.int().min(0).meta({ format: 'int64' });
 
+export const FinishedSeen = z.object({
+  nodeName: z.string().max(253).meta({ description: 'The node on which the operator ran.' }),
+  time: Timestamp.meta({ description: 'By the clock of that node.' }),
+});
+export type FinishedSeen = z.infer<typeof FinishedSeen>;
+
+/** Of so many nodes the status has it. */
+export const mostFinishedSeen = 16;
+
 /** Fields that the operator writes into the status of every kind. */
 export const commonStatus = {
   observedGeneration: Count.optional().meta({
@@ -29,6 +38,17 @@ export const commonStatus = {
   completionTime: Timestamp.optional().meta({
     description: 'When the request ended. Absent: it is active.',
   }),
+  finishedSeen: z
+    .array(FinishedSeen)
+    .max(mostFinishedSeen)
+    .optional()
+    .meta({
+      description:
+        'Since when the operator counts how long the finished request is kept, by the clock of each node on which it has led. ' +
+        'Absent: the request is kept for good, or is active.',
+      'x-kubernetes-list-type': 'map',
+      'x-kubernetes-list-map-keys': ['nodeName'],
+    }),
 };
 
 /** A field of every spec, with the meaning that it has in a Job's. */

@@ -5,11 +5,8 @@ import { atomicList, Milliseconds, Reason } from './atoms.ts';
 import { Bytes, ObjectCounts } from './steps.ts';
 
 export const Finding = z.object({
-  reason: Reason.meta({ description: 'The reason with which a move would fail, as one word.' }),
-  message: z
-    .string()
-    .max(2048)
-    .meta({ description: 'What is in the way, whose it is, and what to do.' }),
+  reason: Reason.meta({ description: 'As one word: the reason with which a move would fail.' }),
+  message: z.string().max(2048).meta({ description: 'What it is, whose it is, and what to do.' }),
 });
 export type Finding = z.infer<typeof Finding>;
 
@@ -29,6 +26,14 @@ export const Inspection = z
       .max(160)
       .meta({
         description: 'Everything that would make a move fail. Empty: nothing was found.',
+        ...atomicList,
+      }),
+    notes: z
+      .array(Finding)
+      .max(16)
+      .optional()
+      .meta({
+        description: 'What a move would bring with it, though it would not fail.',
         ...atomicList,
       }),
     objects: ObjectCounts.optional(),

@@ -66,6 +66,26 @@ export function selects(selector: LabelSelector, labels: Labels): boolean {
   );
 }
 
+/** As the API server takes it in a query. An empty one selects every object, as `''` does. */
+export function selectorQuery({ matchLabels = {}, matchExpressions = [] }: LabelSelector): string {
+  const set = (word: string, values: readonly string[] = []): string =>
+    ` ${word} (${values.join(',')})`;
+  const requirements = matchExpressions.map(({ key, operator, values }) => {
+    switch (operator) {
+      case 'In':
+        return key + set('in', values);
+      case 'NotIn':
+        return key + set('notin', values);
+      case 'Exists':
+        return key;
+      case 'DoesNotExist':
+        return `!${key}`;
+    }
+  });
+  const equal = Object.entries(matchLabels).map(([key, value]) => `${key}=${value}`);
+  return [...equal, ...requirements].join(',');
+}
+
 /** Whether these labels meet one requirement. */
 export function meetsRequirement(
   {

@@ -5,6 +5,7 @@ import {
   applied,
   MigrationPolicy,
   policyFor,
+  selectorQuery,
   selects,
   Timeouts,
   timeoutsOf,
@@ -33,6 +34,19 @@ describe('a label selector', () => {
     ['a name of every object', { matchLabels: { toString: 'x' } }, {}, false],
   ])('%s', (_name, selector, labels, wanted) => {
     expect(selects(selector, labels)).toBe(wanted);
+  });
+
+  it('is a query to the API server', () => {
+    const matchExpressions = [
+      ...(one('In', ['x', 'y']).matchExpressions ?? []),
+      ...(one('NotIn', ['z']).matchExpressions ?? []),
+      ...(one('Exists').matchExpressions ?? []),
+      ...(one('DoesNotExist').matchExpressions ?? []),
+    ];
+    expect(selectorQuery({ matchLabels: { a: '1', 'b/c': '' }, matchExpressions })).toBe(
+      'a=1,b/c=,app in (x,y),app notin (z),app,!app',
+    );
+    expect(selectorQuery({})).toBe('');
   });
 });
 

@@ -21,6 +21,12 @@ export interface ListOptions extends Selection {
   readonly each?: ((item: unknown) => void) | undefined;
 }
 
+export interface WatchSelection extends Selection {
+  readonly signal: AbortSignal;
+  /** Called once the server has accepted the watch; the first event may come much later. */
+  readonly opened?: (() => void) | undefined;
+}
+
 export interface ListResult {
   /** Unparsed, so that one bad object does not affect the others. */
   readonly items: readonly unknown[];
@@ -70,7 +76,7 @@ export interface Api {
   watch(
     resource: Resource<unknown>,
     resourceVersion: string,
-    selection: Selection & { readonly signal: AbortSignal },
+    selection: WatchSelection,
   ): AsyncIterable<WatchEvent>;
   /** @throws ApiError `AlreadyExists`. */
   create(

@@ -11,6 +11,7 @@ import type {
   ListResult,
   Selection,
   WatchEvent,
+  WatchSelection,
 } from './api.ts';
 import { ApiError, isConflict, isNotFound } from './errors.ts';
 import { collectionPath, type ApiObject, type Resource } from './resource.ts';
@@ -84,7 +85,7 @@ export class Client implements Api {
   async *watch(
     resource: Resource<unknown>,
     resourceVersion: string,
-    selection: Selection & { readonly signal: AbortSignal },
+    selection: WatchSelection,
   ): AsyncGenerator<WatchEvent> {
     const query = {
       ...selectors(selection),
@@ -94,7 +95,8 @@ export class Client implements Api {
       resourceVersion,
     };
     const url = collectionPath(resource, selection.namespace);
-    for await (const line of this.rest.watch(url, query, selection.signal, watchIdleMs)) {
+    const { signal, opened } = selection;
+    for await (const line of this.rest.watch(url, query, signal, watchIdleMs, opened)) {
       if (line.type === 'ERROR') {
         const status = line.object as { code?: number };
         throw ApiError.from(status.code ?? 500, JSON.stringify(line.object));

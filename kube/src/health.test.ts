@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Api } from './api.ts';
+import type { Api, WatchEvent, WatchSelection } from './api.ts';
 import { FakeClock } from './clock.ts';
 import { ApiError, ConnectionError } from './errors.ts';
 import { serveHealth, type HealthServer, type ReadyCheck } from './health.ts';
+import { Informer } from './informer.ts';
 import { LeaderElector } from './leader.ts';
 import { silent } from './logger.ts';
+import { nodes } from './resource.ts';
 
 describe('/readyz', () => {
   let server: HealthServer | undefined;
@@ -31,6 +33,73 @@ describe('/readyz', () => {
       },
     });
     expect(answer).toEqual([503, 'caches: Not listed yet.\ndevice: no driver\nfiles: gone\n']);
+  });
+});
+
+describe('an informer', () => {
+  const selection = { fieldSelector: 'a=b' };
+
+  /** An API server whose lists and watches end as they are told. */
+  class Server {
+    readonly clock = new FakeClock();
+    list: () => Promise<unknown> = () => Promise.resolve({ items: [], resourceVersion: '1' });
+    /** Undefined: a watch is accepted, and nothing comes. */
+    refusal: Error | undefined;
+    readonly informer = new Informer({
+      ...{ resource: nodes, log: silent, clock: this.clock, selection },
+      api: {
+        list: () => this.list(),
+        watch: (_of: unknown, _version: string, options: WatchSelection) => this.#watch(options),
+      } as unknown as Api,
+    });
+
+    async *#watch({ opened, signal }: WatchSelection): AsyncGenerator<WatchEvent> {
+      this.#mayRefuse();
+      opened?.();
+      // Accepted, and ended after a minute as servers do.
+      await this.clock.sleep(60_000, signal);
+      this.#mayRefuse();
+    }
+
+    #mayRefuse(): void {
+      if (this.refusal) throw this.refusal;
+    }
+
+    async pass(seconds: number): Promise<void> {
+      for (let n = 0; n < seconds; n++) await this.clock.advance(1000);
+    }
+  }
+
+  it('that has failed for two minutes says which kind, and why, until it goes on', async () => {
+    const server = new Server();
+    const stop = new AbortController();
+    const run = server.informer.run(stop.signal);
+    expect(server.informer.problem).toBe('Node is not listed yet.');
+    await server.pass(600);
+    expect(server.informer.problem).toBeUndefined();
+    server.refusal = new ConnectionError('Unreachable', 'watch: no route');
+    await server.pass(60 + 118);
+    expect(server.informer.problem).toBeUndefined();
+    await server.pass(4);
+    expect(server.informer.problem).toMatch(
+      /^Changes of Node have not been seen for 12\d s: watch: no route\.$/,
+    );
+    server.refusal = undefined;
+    await server.pass(16);
+    expect(server.informer.problem).toBeUndefined();
+    stop.abort();
+    await run;
+  });
+
+  it('says what refuses its first list, at once', async () => {
+    const server = new Server();
+    server.list = () => Promise.reject(new ApiError(403, 'Forbidden', 'nodes is forbidden'));
+    const stop = new AbortController();
+    const run = server.informer.run(stop.signal);
+    await server.pass(1);
+    expect(server.informer.problem).toBe('Node is not listed yet: nodes is forbidden.');
+    stop.abort();
+    await run;
   });
 });
 

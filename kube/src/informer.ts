@@ -22,6 +22,8 @@ export type Listener<T> = (key: string, after: T | undefined, before: T | undefi
 
 const minBackoffMs = 500;
 const maxBackoffMs = 15_000;
+/** How long neither list nor watch may succeed before the cache is taken for out of date: several attempts, and a failover. */
+export const staleMs = 120_000;
 
 export class Informer<T extends ApiObject> {
   readonly #options: InformerOptions<T>;
@@ -31,6 +33,8 @@ export class Informer<T extends ApiObject> {
   readonly #synced = Promise.withResolvers<void>();
   #hasSynced = false;
   #version = '';
+  /** Since when nothing has succeeded, and how the last attempt failed. */
+  #failing: { readonly since: number; readonly detail: string } | undefined;
 
   constructor(options: InformerOptions<T>) {
     this.#options = options;
@@ -45,6 +49,17 @@ export class Informer<T extends ApiObject> {
   /** Resolves after the first complete list. */
   get synced(): Promise<void> {
     return this.#synced.promise;
+  }
+
+  /** Why the cache does not say what is there, as a sentence; undefined: it does, or has failed for less than `staleMs`. */
+  get problem(): string | undefined {
+    const { kind } = this.#options.resource;
+    const { since, detail } = this.#failing ?? {};
+    const why = detail === undefined ? '' : `: ${detail}`;
+    if (!this.#hasSynced) return `${kind} is not listed yet${why}.`;
+    if (since === undefined || this.#clock.now() - since < staleMs) return undefined;
+    const seconds = Math.round((this.#clock.now() - since) / 1000);
+    return `Changes of ${kind} have not been seen for ${seconds} s${why}.`;
   }
 
   get(key: string): T | undefined {
@@ -87,6 +102,8 @@ export class Informer<T extends ApiObject> {
         }
         failures++;
         askedMs = retryAfterMs(error);
+        const since = this.#failing?.since ?? this.#clock.now();
+        this.#failing = { since, detail: messageOf(error) };
       }
       if (failures > 0) {
         const ms = Math.min(minBackoffMs * 2 ** Math.min(failures - 1, 10), maxBackoffMs);
@@ -109,6 +126,7 @@ export class Informer<T extends ApiObject> {
     for (const item of items) each(item);
     for (const key of gone) this.#drop(key);
     this.#version = resourceVersion;
+    this.#failing = undefined;
     if (!this.#hasSynced) {
       this.#hasSynced = true;
       this.#synced.resolve();
@@ -117,7 +135,12 @@ export class Informer<T extends ApiObject> {
 
   async #watch(signal: AbortSignal): Promise<void> {
     const { api, resource, selection } = this.#options;
-    for await (const event of api.watch(resource, this.#version, { ...selection, signal })) {
+    const opened = (): void => {
+      this.#failing = undefined;
+    };
+    const options = { ...selection, signal, opened };
+    for await (const event of api.watch(resource, this.#version, options)) {
+      opened();
       if (event.type === 'BOOKMARK') {
         this.#version = event.resourceVersion;
         continue;

@@ -1,79 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lists of a large cluster: page by page, item by item, and what a server that is busy asks of its clients.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
+import { manyPod, ManyPods } from '../testing/many-pods.ts';
 import type { Api, ListOptions } from './api.ts';
-import { Client } from './client.ts';
 import { BaseClock, FakeClock, jittered, type Timer } from './clock.ts';
 import { ApiError, retryAfterMs } from './errors.ts';
 import { Informer } from './informer.ts';
 import { silent } from './logger.ts';
 import { pods } from './resource.ts';
-import type { Rest, RestRequest } from './rest.ts';
 import { WorkQueue } from './work-queue.ts';
 
-const MiB = 2 ** 20;
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-
-function heapUsed(): number {
-  collect();
-  return process.memoryUsage().heapUsed;
-}
-
-/** A server with that many pods of 8 KiB, which none of Sealift has. */
-class ManyPods {
-  readonly #count: number;
-  readonly limits: number[] = [];
-  /** Called before each page. */
-  readonly #before: () => void;
-
-  constructor(count: number, before: () => void = () => undefined) {
-    this.#count = count;
-    this.#before = before;
-  }
-
-  get client(): Client {
-    return new Client({
-      request: (request: RestRequest) => this.#page(request),
-    } as unknown as Rest);
-  }
-
-  #page({ query = {} }: RestRequest): Promise<unknown> {
-    this.#before();
-    const limit = Number(query['limit']);
-    this.limits.push(limit);
-    const from = Number(query['continue'] ?? 0);
-    const to = Math.min(from + limit, this.#count);
-    const items = Array.from({ length: to - from }, (_, index) => pod(from + index));
-    const next = to < this.#count ? { continue: String(to) } : {};
-    const text = JSON.stringify({ metadata: { resourceVersion: '7', ...next }, items });
-    return Promise.resolve(JSON.parse(text));
-  }
-}
-
-const pod = (n: number): object => ({
-  metadata: { name: `p${n}`, namespace: 'default', uid: `${n}`, resourceVersion: `${n}` },
-  spec: { containers: [{ name: 'main', env: [{ name: 'E', value: `${n}${'x'.repeat(8000)}` }] }] },
-});
+const pod = manyPod;
 
 describe('a list', () => {
   it('of 20,000 pods never has more than a page in memory', { timeout: 120_000 }, async () => {
-    const start = heapUsed();
-    let highest = 0;
-    const server = new ManyPods(20_000, () => {
-      highest = Math.max(highest, heapUsed() - start);
-    });
+    const server = new ManyPods(20_000);
     let seen = 0;
     const each = (item: unknown): void => {
       seen += pods.parse(item).metadata.name.length > 0 ? 1 : 0;
     };
     const { items, resourceVersion } = await server.client.list(pods, { each });
     expect([seen, items.length, resourceVersion]).toEqual([20_000, 0, '7']);
-    expect(new Set(server.limits)).toEqual(new Set([500]));
-    expect(highest / MiB, 'MiB on the heap at most; all of them have 160').toBeLessThan(24);
+    expect(new Set(server.queries.map((one) => one['limit']))).toEqual(new Set([500]));
+    expect(server.highestMiB, 'MiB; all of them have 160').toBeLessThan(24);
   });
 
   it('without a visitor still has all items, which say what they are', async () => {

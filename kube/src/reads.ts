@@ -14,12 +14,36 @@ export async function unlessNotFound<T>(call: Promise<T>): Promise<T | undefined
   }
 }
 
-/** As the API server has them now. @throws ZodError for an object that does not fit its schema */
+/**
+ * Shows objects as the API server has them now, one at a time. None is kept: a list of a whole cluster may be larger than the
+ * memory of this process.
+ * @throws ZodError for an object that does not fit its schema
+ */
+export async function visit<T>(
+  api: Pick<Api, 'list'>,
+  resource: Resource<T>,
+  selection: Selection,
+  visitor: (object: T) => void,
+): Promise<void> {
+  const each = (item: unknown): void => visitor(resource.parse(item));
+  const { items } = await api.list(resource, { ...selection, each });
+  for (const item of items) each(item);
+}
+
+/**
+ * As the API server has them now.
+ * @param keep tells which of them; the others do not stay in memory
+ * @throws ZodError for an object that does not fit its schema
+ */
 export async function listParsed<T>(
   api: Pick<Api, 'list'>,
   resource: Resource<T>,
   selection: Selection = {},
+  keep: (object: T) => boolean = () => true,
 ): Promise<T[]> {
-  const { items } = await api.list(resource, selection);
-  return items.map((item) => resource.parse(item));
+  const kept: T[] = [];
+  await visit(api, resource, selection, (object) => {
+    if (keep(object)) kept.push(object);
+  });
+  return kept;
 }

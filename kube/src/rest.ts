@@ -116,6 +116,7 @@ export class Rest {
 
   /**
    * A watch. It ends when the server ends it, or when nothing (not even a bookmark) came for `idleMs`.
+   * @param opened is called once the server has accepted it
    * @throws ApiError when the server refuses the watch; ConnectionError when it breaks.
    */
   async *watch(
@@ -123,12 +124,14 @@ export class Rest {
     query: Query,
     signal: AbortSignal,
     idleMs: number,
+    opened?: () => void,
   ): AsyncGenerator<WatchLine> {
     const idle = new AbortController();
     const both = AbortSignal.any([signal, idle.signal]);
     const timer = setTimeout(() => idle.abort(), idleMs);
     try {
       const response = await this.#send({ method: 'GET', path, query }, both);
+      opened?.();
       if (response.body === null) return;
       const decoder = new TextDecoderStream();
       let rest = '';

@@ -297,6 +297,40 @@ export function writersSuite(server: () => TestServer): void {
       },
     );
 
+    it.for(['pods/binding', 'bindings'])(
+      'keep it, too, from who binds a pod with %s',
+      async (resource, { skip }) => {
+        if (manifests.length === 0) return skip('no helm beside the API server');
+        const all = '/api/v1/namespaces/default';
+        const name = `pods-${resource.replace('/', '-')}`;
+        const spec = { containers: [{ name: 'c', image: 'i' }] };
+        const body = { apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec };
+        expect(await others.write(admin, 'POST', `${all}/pods`, body)).toBe('written');
+        const path = resource === 'bindings' ? `${all}/bindings` : `${all}/pods/${name}/binding`;
+        const bind = (metadata: object): Promise<string> =>
+          others.write(admin, 'POST', path, {
+            ...{ apiVersion: 'v1', kind: 'Binding', metadata: { name, ...metadata } },
+            target: { apiVersion: 'v1', kind: 'Node', name: 'a' },
+          });
+        // The API server merges what a binding has into its pod.
+        const own = "only Sealift's operator sets";
+        const forged = { name: `${name}-forged`, annotations: { [annotations.podIp]: '10.0.0.1' } };
+        const isObeyed = (): Promise<string> =>
+          others.write(admin, 'POST', `${all}/pods`, { ...body, metadata: forged });
+        await expect.poll(isObeyed, { timeout: 20_000 }).toContain(own);
+        for (const key of [annotations.migration, annotations.requestUid, annotations.podIp]) {
+          expect(await bind({ annotations: { [key]: '10.0.0.1' } })).toContain(own);
+        }
+        expect(await bind({ labels: { [labels.podIp]: '' } })).toContain(own);
+        // As the scheduler does.
+        expect(await bind({ annotations: { own: '1' } })).toBe('written');
+        const now = await server().client.get(pods, 'default', name);
+        expect(now.spec.nodeName).toBe('a');
+        expect(now.metadata.annotations).toEqual({ own: '1' });
+        expect(now.metadata.labels).toEqual({});
+      },
+    );
+
     it('keep an agent to the Lease of its node', async ({ skip }) => {
       if (manifests.length === 0) return skip('no helm beside the API server');
       const path = '/apis/coordination.k8s.io/v1/namespaces/default/leases';

@@ -97,9 +97,10 @@ export class Agent {
     this.#keepers = this.#addressKeepers();
   }
 
-  /** Whether every informer has listed its requests. */
-  get synced(): boolean {
-    return this.#informers.every((informer) => informer.hasSynced);
+  /** Which kinds of request it does not follow, and why; undefined: it follows all of them. */
+  get problem(): string | undefined {
+    const all = this.#informers.flatMap((one) => one.problem ?? []);
+    return all.length > 0 ? [...new Set(all)].join(' ') : undefined;
   }
 
   /** Serves until the signal aborts. */

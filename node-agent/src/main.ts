@@ -75,10 +75,10 @@ async function run(config: Config): Promise<void> {
   });
   const { leaseProblem, nodeProblem } = registration;
   const { problem: certificateProblem } = certificate;
-  const isSynced = (): boolean => agent.synced;
+  const requestsProblem = (): string | undefined => agent.problem;
   const health = await serveHealth(
     config.metricsPort,
-    readyChecks({ config, isSynced, leaseProblem, nodeProblem, certificateProblem }),
+    readyChecks({ config, requestsProblem, leaseProblem, nodeProblem, certificateProblem }),
   );
   const { signal } = stop;
   await Promise.all([agent.run(signal), registration.run(signal), certificate.run(signal)]);

@@ -35,7 +35,7 @@ describe('the agent is ready', () => {
       config: {
         ...{ installDir: path('opt'), cniBinDir: path('cni'), socketPath: path('agent.sock') },
       },
-      isSynced: () => true,
+      requestsProblem: () => undefined,
       leaseProblem: () => undefined,
       nodeProblem: () => undefined,
       certificateProblem: () => undefined,
@@ -72,7 +72,7 @@ describe('the agent is ready', () => {
 
   it('not without requests, API server or what a node needs', async () => {
     const found = await problems({
-      isSynced: () => false,
+      requestsProblem: () => 'Pod is not listed yet.',
       leaseProblem: () => 'silent',
       nodeProblem: () => 'no module',
     });

@@ -13,17 +13,17 @@ const libraries = ['lib/criu/ibverbs_plugin.so'];
 
 export interface ReadinessParts {
   readonly config: Pick<Config, 'installDir' | 'cniBinDir' | 'socketPath'>;
-  /** Whether the agent has listed its requests. */
-  readonly isSynced: () => boolean;
+  /** Why the agent does not know of all of its requests. */
+  readonly requestsProblem: () => string | undefined;
   readonly leaseProblem: () => string | undefined;
   readonly nodeProblem: () => string | undefined;
   readonly certificateProblem: () => string | undefined;
 }
 
 export function readyChecks(parts: ReadinessParts): Record<string, ReadyCheck> {
-  const { config, isSynced, leaseProblem, nodeProblem, certificateProblem } = parts;
+  const { config, requestsProblem, leaseProblem, nodeProblem, certificateProblem } = parts;
   return {
-    requests: () => (isSynced() ? undefined : 'Not every kind of request is listed yet.'),
+    requests: requestsProblem,
     'API server': leaseProblem,
     node: nodeProblem,
     certificate: certificateProblem,

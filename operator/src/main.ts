@@ -35,6 +35,7 @@ try {
     ...{ api, log, limits, namespace, agentAccount, imageKeySecret },
     webhookConfiguration: webhookOptions?.configuration,
     sharedHostPaths: sharedHostPathsFrom(process.env),
+    nodeName: process.env['NODE_NAME'],
   });
   const webhook = webhookOptions && new EvictionWebhook({ api, log, namespace, ...webhookOptions });
   await webhook?.listen();
@@ -43,7 +44,7 @@ try {
   const health = await serveHealth(Number(process.env['SEALIFT_METRICS_PORT'] ?? 7462), {
     'API server': () => elector.unreachable(),
     // A process that does not lead has no caches.
-    caches: () => (isLeading && !operator.synced ? 'Not every kind is listed yet.' : undefined),
+    caches: () => (isLeading ? operator.problem : undefined),
     'eviction webhook': () => webhook?.problem(),
   });
   const ending = await elector.run((signal) => {

@@ -59,11 +59,17 @@ export interface OperatorOptions {
   readonly imageKeySecret?: string | undefined;
   /** Paths of nodes below which every node has the same files. */
   readonly sharedHostPaths?: readonly string[] | undefined;
+  /** The node whose clock this process has. Absent: not known; a process then counts anew how long a finished request is kept. */
+  readonly nodeName?: string | undefined;
 }
+
+/** A cache, as far as /readyz asks for it. */
+type Followed = Pick<Informer<never>, 'problem'>;
 
 export class Operator {
   readonly #options: OperatorOptions;
   #synced = false;
+  #informers: readonly Followed[] = [];
 
   constructor(options: OperatorOptions) {
     this.#options = options;
@@ -71,6 +77,13 @@ export class Operator {
 
   get synced(): boolean {
     return this.#synced;
+  }
+
+  /** Which kinds it does not follow, and why; undefined: it follows all of them. */
+  get problem(): string | undefined {
+    const all = this.#informers.flatMap((one) => one.problem ?? []);
+    if (all.length > 0) return [...new Set(all)].join(' ');
+    return this.#synced ? undefined : 'Not every kind is listed yet.';
   }
 
   /** Runs until the signal aborts. */
@@ -116,6 +129,7 @@ export class Operator {
       nodes: nodeCache,
       agents,
       sharedHostPaths: this.#options.sharedHostPaths,
+      nodeName: this.#options.nodeName,
     });
     const migration = new Controller({
       name: 'migration',
@@ -194,6 +208,7 @@ export class Operator {
       ...(agents ? [agents.informer] : []),
       ...(signer ? [signer.informer] : []),
     ];
+    this.#informers = informers;
     const running = informers.map((informer) => informer.run(signal));
     await Promise.race([Promise.all(informers.map((one) => one.synced)), Promise.all(running)]);
     this.#synced = !signal.aborted;

@@ -50,6 +50,29 @@ export function dryRunSuite(cluster: () => Cluster): void {
       await c.until(moves, 'stuck-2', failed('UnsupportedPod'));
     });
 
+    it('names Services that lead to a target before it is ready', async () => {
+      const c = cluster();
+      await c.run('early');
+      const specs: Record<string, object> = {
+        'early-plain': { selector: { app: 'early' } },
+        'early-found': { selector: { app: 'early' }, publishNotReadyAddresses: true },
+        'early-other': { selector: { app: 'early', part: 'b' }, publishNotReadyAddresses: true },
+        'early-bare': { publishNotReadyAddresses: true },
+      };
+      for (const [name, more] of Object.entries(specs)) {
+        await c.server.create({
+          ...{ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'default' } },
+          spec: { clusterIP: 'None', ports: [{ port: 80 }], ...more },
+        });
+      }
+      await c.migrate('early', 'early', { dryRun: true });
+      await c.until(moves, 'early', { phase: 'Inspecting' });
+      await c.source(moves, 'early', { state: 'Inspected', inspection: { findings: [] } });
+      const { status } = await c.until(moves, 'early', ended('Succeeded'));
+      const notes = status.inspection?.notes?.map(({ message }) => message);
+      expect(notes).toEqual([expect.stringMatching(/^Service early-found has /) as string]);
+    });
+
     it('reads which nodes may mount the pod’s claims', async () => {
       const c = cluster();
       const capacity = { storage: '1Gi' };

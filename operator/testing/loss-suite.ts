@@ -21,6 +21,7 @@ export function lossSuite(cluster: () => Cluster): void {
       path: `/images/${name}`,
       digest: 'sha256:1',
       size: 9,
+      steps: [{ name: 'hold', startTime: new Date().toISOString() }],
     });
     await c.until(saves, name, { ...ended('Succeeded'), size: 9 });
   }

@@ -14,6 +14,8 @@ export function see(parts: Partial<Observed> = {}): Observed {
     nodeTime: NOW,
     targetPod: undefined,
     unschedulableMs: 0,
+    finished: { since: NOW - 10_000 },
+    secondFinished: { since: NOW },
     others: [],
     checkpoints: [],
     restore: undefined,

@@ -78,7 +78,7 @@ async function remove(api: Client, requests: readonly MigrationRequest[]): Promi
 /** What a dry run has found, for people. */
 export function describe(output: Output, request: MigrationRequest): void {
   const { inspection, source } = request.status ?? {};
-  const { findings = [], objects, bytes, sendingMs } = inspection ?? {};
+  const { findings = [], notes = [], objects, bytes, sendingMs } = inspection ?? {};
   const bandwidth = bandwidthOf(request.status?.policy);
   const where = source ? ` on node ${source.nodeName}` : '';
   output.line(`Pod ${request.metadata.namespace}/${request.spec.podName}${where}`);
@@ -86,6 +86,7 @@ export function describe(output: Output, request: MigrationRequest): void {
   for (const [index, { reason, message }] of findings.entries()) {
     output.line(`  ${index + 1}. ${reason}: ${message}`);
   }
+  for (const { message } of notes) output.line(`  Note: ${message}`);
   if (objects) output.line(`  It has ${countsOf(objects)},`);
   if (bytes) output.line(`  ${size(bytes.pages ?? 0)} of memory and ${filesOf(bytes)} of files.`);
   if (bandwidth && sendingMs !== undefined) {

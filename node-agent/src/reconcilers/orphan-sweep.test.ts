@@ -17,6 +17,7 @@ import type { Checkpointer, LockedPod } from '../node/dump/checkpointer.ts';
 import { Journal, type Entry } from '../support/journal/journal.ts';
 import { OrphanSweep, removeIncoming } from './orphan-sweep.ts';
 import { Gates } from '../callers/gates.ts';
+import { ManyPods } from '../../../kube/testing/many-pods.ts';
 import { MemoryApi } from '../testing/api.ts';
 import { migration, NAMESPACE, pod, REQUEST_UID, SOURCE_UID } from '../testing/objects.ts';
 import { ImageStore } from '../node/transfer/image-store.ts';
@@ -178,6 +179,21 @@ describe('what is left', () => {
     await sweep.sweep();
     expect(did).toEqual([`release ${SOURCE_UID} /run/netns/x`, `work ${REQUEST_UID}`]);
     expect(await left()).toEqual([[], []]);
+  });
+
+  it('looks for a target page by page', { timeout: 300_000 }, async () => {
+    await begin();
+    const many = new ManyPods(5_000, (one, n) =>
+      n === 4_321
+        ? pod('app-2', 'u', { 'sealift.dev/request-uid': REQUEST_UID }, { conditions: [committed] })
+        : one,
+    );
+    const { client } = many;
+    const list = api.list.bind(api);
+    api.list = (of, options) => (of === pods ? client.list(of, options) : list(of, options));
+    await sweep.sweep();
+    expect(did).toContain(`end ${SOURCE_UID} /run/netns/x`);
+    expect(many.highestMiB, 'MiB; all of them have 40').toBeLessThan(16);
   });
 
   it('stops a pod whose target was committed', async () => {

@@ -209,17 +209,20 @@ export class OrphanSweep {
   async #ownedIds(): Promise<Set<string>> {
     const ids = new Set<string>();
     for (const resource of Object.values(resources)) {
-      for (const item of (await this.#deps.api.list(resource)).items) {
+      const each = (item: unknown): void => {
         const fields = item as RequestFields;
-        const { status } = fields;
-        const nodes = [status?.nodeName, status?.source?.nodeName, status?.target?.nodeName].filter(
-          (name) => name !== undefined,
-        );
-        if (nodes.length > 0 && !nodes.includes(this.#deps.nodeName)) continue;
-        for (const id of idsOf(fields)) ids.add(id);
-      }
+        if (this.#mayBeHere(fields)) for (const id of idsOf(fields)) ids.add(id);
+      };
+      const { items } = await this.#deps.api.list(resource, { each });
+      for (const item of items) each(item);
     }
     return ids;
+  }
+
+  #mayBeHere({ status }: RequestFields): boolean {
+    const all = [status?.nodeName, status?.source?.nodeName, status?.target?.nodeName];
+    const nodes = all.filter((name) => name !== undefined);
+    return nodes.length === 0 || nodes.includes(this.#deps.nodeName);
   }
 
   /** For how many milliseconds the sweep has known that it does not exist. */
@@ -241,7 +244,7 @@ export class OrphanSweep {
     } catch (error) {
       if (!isNotFound(error)) throw error;
       // A server that does not know the kind answers the same. A list of the kind tells the two apart.
-      await api.list(resource, { namespace: entry.namespace });
+      await api.list(resource, { namespace: entry.namespace, each: () => undefined });
       return false;
     }
   }
@@ -254,8 +257,10 @@ export class OrphanSweep {
   /** Whether the request was committed, by what the API server has of its target: the operator marks one (docs/adr/0013). */
   async #committedTarget(entry: Entry): Promise<'yes' | 'no' | 'unknown'> {
     if (entry.role !== 'source') return 'no';
-    const here = await listParsed(this.#deps.api, pods, { namespace: entry.namespace });
-    const target = here.find(
+    const [target] = await listParsed(
+      this.#deps.api,
+      pods,
+      { namespace: entry.namespace },
       ({ metadata }) => metadata.annotations[annotations.requestUid] === entry.id,
     );
     if (!target) return 'no';

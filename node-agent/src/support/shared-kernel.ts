@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nodes that are containers of one machine (kind) have one kernel, and with it one name space of RDMA devices, and one driver.
-import { listParsed, nodes, type Api } from '../../../kube/src/index.ts';
+import { nodes, unlessNotFound, visit, type Api } from '../../../kube/src/index.ts';
 
 /**
  * Whether another node of the cluster has the kernel of this one: the same boot ID.
@@ -8,10 +8,13 @@ import { listParsed, nodes, type Api } from '../../../kube/src/index.ts';
  * @throws the API server's error
  */
 export async function sharesKernel(api: Api, nodeName: string): Promise<boolean | undefined> {
-  const all = await listParsed(api, nodes);
-  const own = all.find((node) => node.metadata.name === nodeName);
+  const own = await unlessNotFound(api.get(nodes, '', nodeName));
   if (!own) return false;
   const { bootID } = own.status.nodeInfo;
-  if (!all.some((node) => node !== own && node.status.nodeInfo.bootID === bootID)) return false;
+  let isShared = false;
+  await visit(api, nodes, {}, ({ metadata, status }) => {
+    if (metadata.name !== nodeName && status.nodeInfo.bootID === bootID) isShared = true;
+  });
+  if (!isShared) return false;
   return bootID === '' ? undefined : true;
 }

@@ -26,6 +26,7 @@ function see(parts: Partial<Observed> = {}): Observed {
     template,
     others: [],
     nodes: [node('a')],
+    finished: { since: NOW - 10_000 },
     inUse: false,
     newer: 0,
     ...parts,
@@ -206,6 +207,25 @@ describe('a finished request', () => {
     expect(effects(decideCheckpoint(ttl, NOW + 50_000))).toEqual(['DeleteRequest']);
     const read = decideCheckpoint({ ...ttl, inUse: true }, NOW + 50_000);
     expect([read.effects, read.requeueAfterMs]).toEqual([[], 15_000]);
+  });
+
+  it('says since when it is kept, once, and only if it is not kept for good', () => {
+    const seen = [{ nodeName: 'n', time: at(-10) }];
+    const finished = { since: NOW - 10_000, seen };
+    const ttl = { ...kept({ spec: { retention: { ttlSeconds: 60 } } }), finished };
+    const plan = decideCheckpoint(ttl, NOW);
+    expect(plan).toMatchObject({ effects: [], requeueAfterMs: 50_000 });
+    expect({ ...ttl.request.status, ...plan.status }).toEqual({
+      ...ttl.request.status,
+      finishedSeen: seen,
+    });
+    expect(decideCheckpoint({ ...ttl, finished: { since: 0 } }, 1).status).toBeUndefined();
+    expect(decideCheckpoint({ ...kept(), finished }, NOW).status).toBeUndefined();
+    const lost = { state: 'Stored', reason: 'ImageKeyMissing', message: 'Key 1 is gone.' };
+    const both = kept({ spec: { retention: { ttlSeconds: 60 } } }, { agent: lost });
+    const { status } = decideCheckpoint({ ...both, finished }, NOW);
+    expect(status).toMatchObject({ finishedSeen: seen, completionTime: at(-10) });
+    expect(conditionsOf(status?.conditions)).toHaveProperty('Restorable');
   });
 
   it('is deleted when enough newer ones have succeeded and no RestoreRequest reads it', () => {

@@ -19,6 +19,7 @@ import {
 import { agentProblem, chooseNode, cpuFeaturesOf } from '../nodes/node-choice.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import { pollMs } from '../requests/deadlines.ts';
+import { remainingMs, type Finished } from '../requests/finished.ts';
 import type { Refusal } from '../refusal.ts';
 import { StatusDraft } from '../requests/status-draft.ts';
 import { refuseAnyController } from '../target-pod/controllers.ts';
@@ -39,8 +40,10 @@ export function decideCheckpoint(observed: Observed, now: number): CheckpointPla
   const { request } = observed;
   if (request.metadata.deletionTimestamp !== undefined) return remove(observed, now);
   if (isFinished(request)) {
-    const plan = afterFinish(observed, now);
-    return plan.effects.length > 0 ? plan : { ...plan, status: restorability(request, now) };
+    const { seen, ...plan } = afterFinish(observed, now);
+    const status = restorability(request, now) ?? (seen && ownOf(request));
+    if (plan.effects.length > 0) return { ...plan, status: undefined };
+    return { ...plan, status: status && { ...status, ...(seen && { finishedSeen: seen }) } };
   }
   const types = conditionTypes.CheckpointRequest;
   const draft: CheckpointDraft = new StatusDraft(request, types, ownedStatus, now);
@@ -125,24 +128,22 @@ function followAgent({ status }: CheckpointRequest, draft: CheckpointDraft): Che
 }
 
 /** Finished: the request and its images are kept as long as spec.retention says. */
-function afterFinish({ request, inUse, newer }: Observed, now: number): CheckpointPlan {
-  const { completionTime } = request.status ?? {};
+function afterFinish(
+  { request, finished, inUse, newer }: Observed,
+  now: number,
+): Omit<CheckpointPlan, 'status'> & Pick<Finished, 'seen'> {
   const { ttlSecondsAfterFinished, retention } = request.spec;
   const { ttlSeconds, keepLast } = retention ?? {};
   const ttls = [ttlSeconds, ttlSecondsAfterFinished].filter((one) => one !== undefined);
   const ttl = ttls.length > 0 ? Math.min(...ttls) : undefined;
   const isSurplus = keepLast !== undefined && newer >= keepLast;
   if (!isSurplus) {
-    if (ttl === undefined || completionTime === undefined) {
-      return { status: undefined, effects: [] };
-    }
-    const remainingMs = Date.parse(completionTime) + ttl * 1000 - now;
-    if (remainingMs > 0) {
-      return { status: undefined, effects: [], requeueAfterMs: remainingMs };
-    }
+    if (ttl === undefined) return { effects: [] };
+    const waitMs = remainingMs(finished, ttl, now);
+    if (waitMs > 0) return { effects: [], requeueAfterMs: waitMs, seen: finished?.seen };
   }
-  if (inUse) return { status: undefined, effects: [], requeueAfterMs: pollMs };
-  return { status: undefined, effects: [{ type: 'DeleteRequest' }] };
+  if (inUse) return { effects: [], requeueAfterMs: pollMs };
+  return { effects: [{ type: 'DeleteRequest' }] };
 }
 
 /**

@@ -4,11 +4,12 @@ import {
   annotations,
   finalizers,
   isFinished,
-  isStored,
   type CheckpointRequest,
+  type RestoreRequest,
 } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
+  listParsed,
   restoreRequests,
   splitKey,
   withFaults,
@@ -24,6 +25,7 @@ import { publishStatus } from '../requests/publish.ts';
 import { readVolumeFacts } from '../requests/volume-facts.ts';
 import type { Refusal } from '../refusal.ts';
 import { templateOf, type Template } from '../target-pod/manifest.ts';
+import { newestFirst, storedOf } from '../requests/newest-first.ts';
 import { decideCheckpoint } from './decide.ts';
 import { ownedStatus, type Effect, type Observed, type OwnStatus } from './types.ts';
 
@@ -57,27 +59,23 @@ async function observe(
   const newer = await countNewer(dependencies, request, signal);
   const nodes = dependencies.nodeList();
   const nodeTime = dependencies.nodeTime(pod?.spec.nodeName);
-  return { request, pod, nodeTime, volumes, template, others, nodes, inUse, newer };
+  const finished = dependencies.finished(request);
+  return { request, pod, nodeTime, volumes, template, others, nodes, finished, inUse, newer };
 }
 
 const mayExpire = ({ spec }: CheckpointRequest): boolean =>
   spec.retention !== undefined || spec.ttlSecondsAfterFinished !== undefined;
 
-/** Checkpoints of the same pod that have succeeded after this one; 0 where spec.retention.keepLast is not set. */
+/** Checkpoints of the same pod that were taken after this one; 0 where spec.retention.keepLast is not set. */
 async function countNewer(
   dependencies: Dependencies,
   request: CheckpointRequest,
   signal: AbortSignal,
 ): Promise<number> {
   if (request.spec.retention?.keepLast === undefined || !isFinished(request)) return 0;
-  const { podUID, completionTime = '' } = request.status ?? {};
-  const all = await competingRequests(dependencies, request, [checkpointRequests], signal);
-  const isNewer = (other: CheckpointRequest): boolean => {
-    const at = other.status?.completionTime ?? '';
-    if (at === completionTime) return other.metadata.uid > request.metadata.uid;
-    return Date.parse(at) > Date.parse(completionTime);
-  };
-  return all.filter((one) => isStored(one) && one.status?.podUID === podUID && isNewer(one)).length;
+  const others = await competingRequests(dependencies, request, [checkpointRequests], signal);
+  const stored = storedOf(request.status?.podUID, others);
+  return newestFirst([...stored, request]).indexOf(request);
 }
 
 /** Whether a RestoreRequest that has not finished reads the images. */
@@ -86,12 +84,10 @@ async function isRestored(
   { metadata }: CheckpointRequest,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { items } = await dependencies.api.list(restoreRequests, {
-    namespace: metadata.namespace,
-    fieldSelector: `spec.checkpointName=${metadata.name}`,
-    signal,
-  });
-  return items.some((item) => !isFinished(restoreRequests.parse(item)));
+  const { namespace, name } = metadata;
+  const ofIt = { namespace, fieldSelector: `spec.checkpointName=${name}`, signal };
+  const isActive = (one: RestoreRequest): boolean => !isFinished(one);
+  return (await listParsed(dependencies.api, restoreRequests, ofIt, isActive)).length > 0;
 }
 
 /** The pod's description; its networks annotation asks for the addresses that the pod has now. */

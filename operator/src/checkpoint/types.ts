@@ -7,6 +7,7 @@ import type {
 } from '../../../crds/src/index.ts';
 import type { Node, Plan, Pod } from '../../../kube/src/index.ts';
 import type { CompetingRequest } from '../requests/competing-requests.ts';
+import type { Finished } from '../requests/finished.ts';
 import type { Refusal } from '../refusal.ts';
 import type { StatusDraft } from '../requests/status-draft.ts';
 import type { Template } from '../target-pod/manifest.ts';
@@ -24,6 +25,8 @@ export interface Observed {
   /** Other requests for the same pod; read only before the request is accepted. */
   readonly others: readonly CompetingRequest[];
   readonly nodes: readonly Node[];
+  /** Undefined while the request is active. */
+  readonly finished: Finished | undefined;
   /** Whether a RestoreRequest reads the images; known only once the request has finished. */
   readonly inUse: boolean;
   /** Checkpoints of the same pod that have succeeded since; known only once the request has finished. */
@@ -39,6 +42,7 @@ export const ownedStatus = [
   'phase',
   'startTime',
   'completionTime',
+  'finishedSeen',
   'deadline',
   'cpuFeatures',
   'conditions',

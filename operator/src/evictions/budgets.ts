@@ -18,7 +18,8 @@ export interface BudgetSeen {
 }
 
 /** What there is in the budget's namespace. */
-interface Surroundings {
+export interface Surroundings {
+  /** Those that the requests name, at least. */
   readonly pods: readonly Pod[];
   readonly requests: readonly MigrationRequest[];
   /** Pods whose eviction was let through a moment ago. */
@@ -32,6 +33,14 @@ export const budgetsOf = (
 ): PodDisruptionBudget[] =>
   budgets.filter(({ spec }) => spec.selector && selects(spec.selector, pod.metadata.labels));
 
+/** Whether a request may take from a budget: its own pod is on its way, or may be at any moment. */
+export const mayDisrupt = (request: MigrationRequest): boolean =>
+  !request.spec.dryRun && !isFinished(request);
+
+/** Names of the pods that a request is about. */
+export const podsOf = ({ spec, status }: MigrationRequest): string[] =>
+  [spec.podName, status?.target?.podName].filter((one) => one !== undefined);
+
 /** @param except the pod that is to be moved or evicted */
 export function see(
   budget: PodDisruptionBudget,
@@ -43,11 +52,11 @@ export function see(
     spec.selector ? selects(spec.selector, labels) : false;
   const names = new Set(pods.filter(isOwn).map((one) => one.metadata.name));
   const others = requests
-    .filter((one) => !one.spec.dryRun && !isFinished(one))
+    .filter((one) => mayDisrupt(one))
     // The pod that a landing pod stands in for is on its way by the request that made the landing pod.
     .filter((one) => one.status?.source?.standsInFor === undefined)
     .filter((one) => one.spec.podName !== except.metadata.name)
-    .filter((one) => names.has(one.spec.podName) || names.has(one.status?.target?.podName ?? ''));
+    .filter((one) => podsOf(one).some((name) => names.has(name)));
   const isCurrent = status.observedGeneration >= metadata.generation;
   return {
     name: metadata.name,

@@ -11,7 +11,6 @@ import {
   migrationPolicies,
   migrationRequests,
   namespaces,
-  podDisruptionBudgets,
   pods,
   realClock,
   unlessNotFound,
@@ -22,7 +21,8 @@ import {
   type Logger,
   type Pod,
 } from '../../../kube/src/index.ts';
-import { budgetMessage, budgetsOf, forbids, see, takesFrom, type BudgetSeen } from './budgets.ts';
+import { budgetMessage, forbids, takesFrom } from './budgets.ts';
+import { BudgetReader } from './budget-reader.ts';
 import {
   decideAtOnce,
   decideEviction,
@@ -69,9 +69,11 @@ export class Evictor {
   /** By namespace: of evictions at the same time each sees the requests of those before it. */
   readonly #turns = new KeyedMutex();
   readonly #grants = new Grants();
+  readonly #budgets: BudgetReader;
 
   constructor(parts: EvictorParts) {
     this.#parts = parts;
+    this.#budgets = new BudgetReader(parts.api, this.#grants);
     this.#clock = parts.clock ?? realClock;
   }
 
@@ -197,7 +199,7 @@ export class Evictor {
   async #observeWhole(pod: Pod, signal: AbortSignal): Promise<Candidate> {
     const [candidate, budgets] = await Promise.all([
       this.#observe(pod, signal),
-      this.#budgets(pod, signal),
+      this.#budgets.of(pod, signal),
     ]);
     return { ...candidate, budgets };
   }
@@ -209,15 +211,20 @@ export class Evictor {
     const [owner, policies, requests, checkpoints] = await Promise.all([
       api.get(namespaces, '', namespace, { signal }),
       listParsed(api, migrationPolicies, { signal }),
-      listParsed(api, migrationRequests, ofPod),
-      listParsed(api, checkpointRequests, ofPod),
+      // One for an earlier pod of the same name says nothing about this one.
+      listParsed(
+        api,
+        migrationRequests,
+        ofPod,
+        (one) => (one.status?.source?.podUID ?? uid) === uid,
+      ),
+      listParsed(api, checkpointRequests, ofPod, (one) => !isFinished(one)),
     ]);
     return {
       pod,
       wish: wishFor(pod, owner.metadata, policies),
-      // One for an earlier pod of the same name says nothing about this one.
-      requests: requests.filter((one) => (one.status?.source?.podUID ?? uid) === uid),
-      checkpoints: checkpoints.filter((one) => !isFinished(one)),
+      requests,
+      checkpoints,
       budgets: [],
     };
   }
@@ -239,7 +246,7 @@ export class Evictor {
       const made = await withFaults('operator.create-evacuation', async () =>
         migrationRequests.parse(await api.create(migrationRequests, namespace, body, { signal })),
       );
-      const budget = budgets.length > 0 && forbids(await this.#budgets(pod, signal));
+      const budget = budgets.length > 0 && forbids(await this.#budgets.of(pod, signal));
       if (budget) {
         const { uid } = made.metadata;
         await api.delete(migrationRequests, namespace, made.metadata.name, { uid, signal });
@@ -257,18 +264,5 @@ export class Evictor {
       'a pod is moved away',
     );
     return undefined;
-  }
-
-  async #budgets(pod: Pod, signal: AbortSignal): Promise<BudgetSeen[]> {
-    const { api } = this.#parts;
-    const here = { namespace: pod.metadata.namespace, signal };
-    const own = budgetsOf(pod, await listParsed(api, podDisruptionBudgets, here));
-    if (own.length === 0) return [];
-    const [all, requests] = await Promise.all([
-      listParsed(api, pods, here),
-      listParsed(api, migrationRequests, here),
-    ]);
-    const granted = this.#grants.pending(here.namespace);
-    return own.map((budget) => see(budget, { pods: all, requests, granted }, pod));
   }
 }

@@ -97,8 +97,8 @@ async function observe(
   const node = nodes.get(name);
   const all = policies.list();
   if (!node || !all.some((policy) => triggerOf(node, policy))) return undefined;
-  const here = await listParsed(api, pods, { fieldSelector: `spec.nodeName=${name}`, signal });
-  const own = here.filter(runsInSealift);
+  const here = { fieldSelector: `spec.nodeName=${name}`, signal };
+  const own = await listParsed(api, pods, here, runsInSealift);
   return {
     node,
     pods: own.map((pod) => {

@@ -41,7 +41,7 @@ describe('a pod of a Job', () => {
     [
       'after a change to an earlier clock',
       [],
-      5000,
+      1000,
       -5,
       { sourcePod: source(own), controller: 'active' },
     ],
@@ -98,7 +98,9 @@ describe('a pod of a Job', () => {
       { sourcePod: undefined, controller: 'finished' },
     ],
   ])('after the end of an aborted request, %s', (_name, expected, lookAgainMs, seconds, parts) => {
-    const made = decideMigration(see({ request: request(over), ...parts }), NOW + seconds * 1000);
+    const finished = { since: NOW };
+    const seen = see({ request: request(over), finished, ...parts });
+    const made = decideMigration(seen, NOW + seconds * 1000);
     expect(effects(made)).toEqual(expected);
     expect(made.requeueAfterMs).toBe(lookAgainMs);
   });

@@ -77,7 +77,7 @@ export function afterReturn(
   observed: Observed,
   now: number,
 ): { readonly effects: readonly Effect[]; readonly lookAgainMs: number } | undefined {
-  const { source, completionTime } = observed.request.status ?? {};
+  const { source } = observed.request.status ?? {};
   const from = oldPod(observed);
   if (!awaitsLateEnd(observed.request) || !source?.controller || !from) return undefined;
   const { uid, deletionTimestamp } = from.metadata;
@@ -86,9 +86,8 @@ export function afterReturn(
     return { effects: [{ type: 'EndSource', uid }], lookAgainMs: firstLateLookMs };
   }
   if (observed.controller !== 'active' || !isAttached(from, source.controller)) return undefined;
-  // Negative: an earlier leader's clock was ahead.
-  const elapsedMs = Math.abs(now - Date.parse(completionTime ?? ''));
-  if (!(elapsedMs <= lateEndMs)) return undefined;
+  const elapsedMs = now - (observed.finished?.since ?? now);
+  if (elapsedMs > lateEndMs) return undefined;
   // Later and later: what is late is so by milliseconds, as a rule.
   return { effects: [], lookAgainMs: Math.max(firstLateLookMs, elapsedMs) };
 }

@@ -402,5 +402,10 @@ describe('a finished request', () => {
     expect(effects(decideMigration(seen([]), NOW + 50_000))).toEqual(['DeleteRequest']);
     const left = seen([finalizers.active]);
     expect(effects(decideMigration(left, NOW + 50_000))).toEqual(['RemoveFinalizer']);
+    const noted = [{ nodeName: 'n', time: at(-10) }];
+    const first = { ...seen([]), finished: { since: NOW - 10_000, seen: noted } };
+    expect(decideMigration(first, NOW).status).toMatchObject({
+      ...{ completionTime: at(-10), finishedSeen: noted, startTime: at(0) },
+    });
   });
 });

@@ -69,6 +69,7 @@ import {
   type MigrationDraft,
   type MigrationPlan,
   type Observed,
+  type OwnStatus,
 } from './types.ts';
 import { addressesOn, chooseAnother, validate } from './validate.ts';
 
@@ -326,5 +327,6 @@ function afterFinish(observed: Observed, now: number): MigrationPlan {
   if (late) {
     return { status: { ...own, report }, effects: late.effects, requeueAfterMs: late.lookAgainMs };
   }
-  return { status: { ...own, report }, ...planRemaining(observed, now) };
+  const plan = planRemaining<OwnStatus>(observed, ownedStatus, now);
+  return { ...plan, status: { ...own, ...plan.status, report } };
 }

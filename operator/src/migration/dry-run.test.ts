@@ -104,6 +104,28 @@ describe('a dry run', () => {
     ]);
   });
 
+  it('names Services that would lead to the target early, though they are not in the way', () => {
+    const begun = decideMigration(asked({ earlyServices: ['web'] }), NOW);
+    const notes = begun.status?.inspection?.notes;
+    expect(notes).toEqual([
+      { reason: 'EarlyService', message: expect.stringMatching(/^Service web has /) as string },
+    ]);
+    const seen = inspected(
+      { findings: [] },
+      { inspection: { targetNodeName: 'b', findings: [], notes } },
+    );
+    const ended = decideMigration(seen, NOW);
+    expect(summary(ended)).toBe('True Movable');
+    expect(ended.status?.inspection?.notes).toEqual(notes);
+    expect(message(ended)).toMatch(/can be moved from .* Service web has publishNotReadyAddresses/);
+    const many = Array.from({ length: 100 }, (_, n) => `${'x'.repeat(63)}-${n}`);
+    const long = decideMigration(asked({ earlyServices: many }), NOW).status?.inspection?.notes;
+    expect(long?.[0]?.message.length).toBeLessThan(2048);
+    expect(
+      decideMigration(asked({ earlyServices: [] }), NOW).status?.inspection,
+    ).not.toHaveProperty('notes');
+  });
+
   it('says of each node why it cannot take the pod', () => {
     const nodes = [node('a'), node('b', { cordoned: true }), node('old', { abi: 'rxe-0' })];
     const plan = decideMigration(asked({ nodes }), NOW);

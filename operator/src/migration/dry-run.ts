@@ -15,8 +15,10 @@ import { timestamp, type Pod } from '../../../kube/src/index.ts';
 import { agentProblem } from '../nodes/node-choice.ts';
 import { inspectionMs, pollMs } from '../requests/deadlines.ts';
 import { planRemaining } from '../requests/handover.ts';
+import { sentences } from '../requests/message.ts';
 import { StatusDraft } from '../requests/status-draft.ts';
 import type { Refusal } from '../refusal.ts';
+import { noteOf } from './early-services.ts';
 import {
   ownedStatus,
   type Effect,
@@ -36,7 +38,7 @@ type Draft = StatusDraft<(typeof dryRunConditionTypes)[number], OwnStatus, Effec
 
 export function decideDryRun(observed: Observed, now: number): MigrationPlan {
   const { request } = observed;
-  if (isFinished(request)) return { status: undefined, ...planRemaining(observed, now) };
+  if (isFinished(request)) return planRemaining<OwnStatus>(observed, ownedStatus, now);
   const draft: Draft = new StatusDraft(request, dryRunConditionTypes, ownedStatus, now);
   // Nothing has to be undone: no finalizer keeps the request.
   if (request.metadata.deletionTimestamp !== undefined) return { status: undefined, effects: [] };
@@ -56,7 +58,9 @@ function begin(observed: Observed, draft: Draft): MigrationPlan {
   const { findings, target } = validateAll(observed);
   // The agent looks at the pod by what the policy says.
   draft.status.policy = observed.policy && applied(observed.policy);
+  const note = noteOf(observed.earlyServices ?? []);
   const inspection: Inspection = {
+    ...(note && { notes: [note] }),
     ...(target && {
       targetNodeName: target.metadata.name,
       keepsAddresses: addressesOn(observed, [target]).podIPs !== undefined,
@@ -145,7 +149,7 @@ function conclude(
 function movable(
   { spec, status }: MigrationRequest,
   pod: Pod | undefined,
-  { targetNodeName = '', keepsAddresses, objects, bytes, sendingMs }: Inspection,
+  { targetNodeName = '', keepsAddresses, notes = [], objects, bytes, sendingMs }: Inspection,
 ): string {
   const from = pod?.spec.nodeName ?? '';
   const size = (bytes?.pages ?? 0) + (bytes?.rootfs ?? 0);
@@ -157,7 +161,8 @@ function movable(
       ? `. Sending them takes ${(sendingMs / 1000).toFixed(1)} s at ${bandwidth.text}, in which it stands still`
       : '';
   const mib = Math.ceil(size / 2 ** 20);
-  return `Dry run: pod ${spec.podName} can be moved from node ${from} to node ${targetNodeName}, with ${countsOf(objects)} and about ${mib} MiB${sending}.${address}`;
+  const answer = `Dry run: pod ${spec.podName} can be moved from node ${from} to node ${targetNodeName}, with ${countsOf(objects)} and about ${mib} MiB${sending}.${address}`;
+  return sentences([answer, ...notes.map(({ message }) => message)]);
 }
 
 function countsOf(objects: ObjectCounts | undefined): string {

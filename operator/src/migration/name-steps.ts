@@ -141,7 +141,7 @@ function moveOn(observed: Observed, landing: Pod, now: number): Work {
   if (record && !second) return { effects: [{ type: 'CreateSecondMove', ...record }] };
   const attempt = (record?.attempt ?? 0) + 1;
   const failure = second && summaryOf(second)?.message;
-  if (second && now < retryAt(second, attempt)) {
+  if (second && now < (observed.secondFinished?.since ?? now) + retryMs(attempt)) {
     return waits(
       sentences([failure, `${landing.metadata.name} runs on; the operator tries again.`]),
     );
@@ -176,10 +176,9 @@ function endOf(
   return 'reason' in node ? node : { name: node.metadata.name };
 }
 
-function retryAt({ status }: MigrationRequest, attempt: number): number {
-  const waitMs = Math.min(firstRetryMs * 2 ** (attempt - 2), longestRetryMs);
-  return Date.parse(status?.completionTime ?? '') + waitMs;
-}
+/** From the end of the attempt before. */
+const retryMs = (attempt: number): number =>
+  Math.min(firstRetryMs * 2 ** (attempt - 2), longestRetryMs);
 
 const moves = ({ metadata, spec }: MigrationRequest): string =>
   `MigrationRequest ${metadata.name} moves pod ${spec.podName} on, to its own name.`;

@@ -83,6 +83,7 @@ describe('a request that the policy’s limit keeps', () => {
 describe('a finished request', () => {
   const done = (spec: Record<string, unknown>, policyTtl?: number) =>
     see({
+      finished: { since: NOW - 100_000 },
       request: migration({
         metadata: { finalizers: [] },
         spec,

@@ -52,6 +52,7 @@ import {
   readSecondMove,
   tryName,
 } from './name-calls.ts';
+import { readEarlyServices } from './early-services.ts';
 import {
   ownedStatus,
   type ControllerEffect,
@@ -96,7 +97,14 @@ function situationOf(
   policy?: AppliedPolicy,
 ): Pick<
   Observed,
-  'sourcePod' | 'nodeTime' | 'targetPod' | 'unschedulableMs' | 'moves' | 'nodes' | 'load'
+  | 'sourcePod'
+  | 'nodeTime'
+  | 'targetPod'
+  | 'unschedulableMs'
+  | 'finished'
+  | 'moves'
+  | 'nodes'
+  | 'load'
 > {
   const isOwn = target !== undefined && isTargetOf(target, request);
   dependencies.moves.nominate(request.metadata.uid, isOwn ? target.status.nominatedNodeName : '');
@@ -104,7 +112,8 @@ function situationOf(
   return {
     ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
     ...{ targetPod: target, unschedulableMs: dependencies.unschedulableMs(request, target) },
-    ...{ moves, nodes: dependencies.nodeList(), load: moves.underWay.into },
+    ...{ finished: dependencies.finished(request), moves },
+    ...{ nodes: dependencies.nodeList(), load: moves.underWay.into },
   };
 }
 
@@ -140,7 +149,9 @@ async function observe(
       ? undefined
       : await readController(dependencies, namespace, owner, [target, source], signal);
   const facts = await factsOf(dependencies, request, source, signal);
-  const requests = { firstMove, secondMove, others, checkpoints, restore, controller };
+  const secondFinished = secondMove && dependencies.finished(secondMove);
+  const second = { secondMove, secondFinished };
+  const requests = { firstMove, ...second, others, checkpoints, restore, controller };
   const policy = isNew && facts.policy ? applied(facts.policy) : undefined;
   const situation = situationOf(dependencies, request, source, target, policy);
   return { request, readAt, ...facts, ...requests, ...situation };
@@ -158,11 +169,12 @@ async function factsOf(
   request: MigrationRequest,
   source: Pod | undefined,
   signal: AbortSignal,
-): Promise<Pick<Observed, 'policy' | 'volumes' | 'networks' | 'nameTrial'>> {
+): Promise<Pick<Observed, 'policy' | 'volumes' | 'networks' | 'nameTrial' | 'earlyServices'>> {
   const isNew = request.status?.source === undefined;
   const choosesNode = source !== undefined && mayChooseNode(request);
   const isTried = mustTryName(request, source);
   return {
+    earlyServices: await readEarlyServices(dependencies.api, request, source, signal),
     policy: choosesNode ? await dependencies.policyFor(source, signal) : undefined,
     volumes: isNew ? await readVolumeFacts(dependencies, source, signal) : undefined,
     networks: isNew && source ? await configsOf(dependencies, source, signal) : undefined,

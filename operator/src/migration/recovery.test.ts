@@ -6,20 +6,18 @@ import { effects, message, published, see, summary } from '../../testing/migrati
 import {
   accepted,
   at,
-  checkpoint,
   conditionsOf,
   decision,
   NOW,
   pod,
   restore,
   stored,
-  succeeded,
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
 import { abortConfirmationMs } from '../requests/deadlines.ts';
 import { decideMigration } from './decide.ts';
-import { newestOf, restoreName, sourceLossGraceMs } from './recovery.ts';
+import { restoreName, sourceLossGraceMs } from './recovery.ts';
 import type { Observed } from './types.ts';
 
 const lost = { state: 'Lost', reason: 'SourceLost', message: 'its node was reset' };
@@ -210,28 +208,6 @@ describe('a source that was lost', () => {
     expect(effects(late)).toEqual(['RemoveFinalizer']);
     expect(message(late)).toMatch(/could not be deleted on node a/);
     expect(late.status?.recovery?.restoreRequestName).toBeUndefined();
-  });
-});
-
-describe('the newest checkpoint', () => {
-  const one = (uid: string, seconds: number, status: object = {}) =>
-    stored({ completionTime: at(seconds), ...status }, { metadata: { name: uid, uid } });
-
-  it('is the last one of this very pod that has succeeded', () => {
-    const all = [
-      one('old', -50),
-      one('new', -10),
-      one('failed', -5, { conditions: [succeeded('False', 'DiskFull')] }),
-      one('another-pods', -4, { podUID: 'other' }),
-      stored(
-        { completionTime: at(-3) },
-        { metadata: { deletionTimestamp: at(0), uid: 'terminating' } },
-      ),
-      checkpoint({ metadata: { uid: 'active' } }),
-    ];
-    expect(newestOf(all, 'pod-uid')?.metadata.name).toBe('new');
-    expect(newestOf(all.toReversed(), 'pod-uid')?.metadata.name).toBe('new');
-    expect(newestOf(all, 'nobody')).toBeUndefined();
   });
 });
 

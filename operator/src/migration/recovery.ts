@@ -5,14 +5,13 @@
 //                            RestoreRequest: the kubelet could start the old pod as long as it exists, and the old pod
 //                            owns the name and the addresses
 import {
-  isStored,
   mayYetComplete,
   restoreAdvice,
-  type CheckpointRequest,
   type Decision,
   type Recovery,
 } from '../../../crds/src/index.ts';
 import { isCompleted } from './abort-cause.ts';
+import { newestFirst, storedOf } from '../requests/newest-first.ts';
 import { sentences } from '../requests/message.ts';
 import type { Effect, Observed } from './types.ts';
 
@@ -90,7 +89,7 @@ function chooseCheckpoint(observed: Observed): Recovery {
     const deleted = 'The pod was deleted meanwhile; nothing is restored.';
     return { message: sentences([deleted, restoreAdvice(request)]) };
   }
-  const newest = newestOf(checkpoints, request.status?.source?.podUID);
+  const [newest] = newestFirst(storedOf(request.status?.source?.podUID, checkpoints));
   if (newest) {
     const restoreRequestName = restoreName(request.metadata);
     return { checkpointName: newest.metadata.name, restoreRequestName };
@@ -103,19 +102,6 @@ function chooseCheckpoint(observed: Observed): Recovery {
 function lostPod({ request, sourcePod }: Observed): Observed['sourcePod'] {
   return sourcePod?.metadata.uid === request.status?.source?.podUID ? sourcePod : undefined;
 }
-
-/** Only of this very pod: the memory of another pod of that name is not its memory. */
-export function newestOf(
-  checkpoints: readonly CheckpointRequest[],
-  podUid: string | undefined,
-): CheckpointRequest | undefined {
-  return checkpoints
-    .filter((one) => isStored(one) && one.status?.podUID === podUid)
-    .toSorted((a, b) => timeOf(b) - timeOf(a) || (a.metadata.uid < b.metadata.uid ? 1 : -1))[0];
-}
-
-const timeOf = ({ status, metadata }: CheckpointRequest): number =>
-  Date.parse(status?.completionTime ?? metadata.creationTimestamp);
 
 /**
  * The same MigrationRequest always gives the same name. There is no owner reference: a user who deletes a failed

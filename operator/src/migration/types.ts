@@ -12,6 +12,7 @@ import type {
 import type { Plan, Pod } from '../../../kube/src/index.ts';
 import type { MovesSeen } from '../moves/limits.ts';
 import type { CompetingRequest } from '../requests/competing-requests.ts';
+import type { Finished } from '../requests/finished.ts';
 import type { HandoverDraft } from '../requests/handover-draft.ts';
 import type { HandoverEffect, HandoverObserved } from '../requests/handover-types.ts';
 import type { VolumeFacts } from '../target-pod/volume-rules.ts';
@@ -27,6 +28,8 @@ export interface Observed extends HandoverObserved {
   readonly volumes?: VolumeFacts | undefined;
   /** Configurations of the pod's further networks, by `namespace/name`; read only before the request is accepted. */
   readonly networks?: ReadonlyMap<string, string> | undefined;
+  /** Names of Services that would lead to a target early; read only before a dry run begins. */
+  readonly earlyServices?: readonly string[] | undefined;
   /** Other requests for the same pod; read only before the request is accepted. */
   readonly others: readonly CompetingRequest[];
   /** Of the pod's name; read only when a lost source is to be restored. */
@@ -39,6 +42,8 @@ export interface Observed extends HandoverObserved {
   readonly firstMove?: MigrationRequest | undefined;
   /** The request of `status.secondMove`, once it exists. */
   readonly secondMove?: MigrationRequest | undefined;
+  /** Of that request; undefined while it is active. */
+  readonly secondFinished?: Finished | undefined;
   /** `reserved`, or why the source's name is not; undefined: it was not tried. */
   readonly nameTrial?: string | undefined;
   /** The policy that applies to the pod now; read only as long as a node may have to be found. */
@@ -86,6 +91,7 @@ export const ownedStatus = [
   'phase',
   'startTime',
   'completionTime',
+  'finishedSeen',
   'conditions',
   'policy',
   'queue',

@@ -278,6 +278,7 @@ describe('a node that cannot take the target', () => {
       ...{ request, checkpoint: stored(), targetPod: noRoom, podName: 'p-reque', load: new Map() },
       ...{ nodes: [node('a'), node('b')], identity: { keepsDevice: true } },
       unschedulableMs: 60_000,
+      finished: undefined,
     };
     const plan = decideRestore(observed, NOW);
     expect(plan.effects).toEqual([{ type: 'DeleteTarget', uid: 'target-uid', force: false }]);

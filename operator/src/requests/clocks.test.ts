@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clocks of two machines are never compared: the leader before this one, the scheduler and the kubelets have others.
 import { describe, expect, it } from 'vitest';
-import type { Condition } from '../../../crds/src/index.ts';
+import { isFinished, type Condition } from '../../../crds/src/index.ts';
 import {
   ApiError,
   EventRecorder,
@@ -24,6 +24,8 @@ import {
   NOW,
   pod,
   restore,
+  stored,
+  succeeded,
   target,
 } from '../../testing/objects.ts';
 import { checkpointParts } from '../checkpoint/reconcile.ts';
@@ -44,6 +46,8 @@ class Leader {
   readonly #dependencies: Dependencies;
   /** What is in the API. */
   objects: readonly Stored[];
+  /** What a list of requests has. */
+  listed: readonly Stored[] = [];
 
   /** @param aheadMs of its clock, of those of the leader before it and of the nodes */
   constructor(aheadMs: number, ...objects: Stored[]) {
@@ -58,13 +62,21 @@ class Leader {
         if (found) return Promise.resolve(found);
         return Promise.reject(new ApiError(404, 'NotFound', `no ${kind} ${name}`));
       },
-      list: () => Promise.resolve({ items: [] }),
+      list: ({ kind }: Resource<unknown>) =>
+        Promise.resolve({ items: this.listed.filter((one) => one.kind === kind) }),
     } as unknown as Api;
     const cache = new Informer({ api, resource: nodes, log: silent });
     cache.list = () => [node('a'), node('b'), node('bare', { address: null })];
     const agents = { seen: (one: unknown) => one, timeOf: () => NOW } as unknown as AgentLeases;
     const events = new EventRecorder({ api, log: silent, component: 'test' });
     this.#dependencies = new Dependencies({ api, clock, nodes: cache, events, agents });
+  }
+
+  #hasEnded(name: string): boolean {
+    const { status } = this.objects.find((one) => one.metadata.name === name) as {
+      status?: Status;
+    };
+    return isFinished({ status: { conditions: [...(status?.conditions ?? [])] } });
   }
 
   /** What it does next; of an abort and of an end the reason. */
@@ -77,7 +89,8 @@ class Leader {
     const context = { signal: new AbortController().signal, log: silent };
     const observed = await parts.observe(`default/${names[kind]}`, context);
     const { status, effects } = parts.decide(observed, this.clock.now());
-    const end = status?.conditions?.find((one) => one.type === 'Succeeded');
+    const found = status?.conditions?.find((one) => one.type === 'Succeeded');
+    const end = this.#hasEnded(names[kind]) ? undefined : found;
     return [
       ...effects.map((one) => (one.type === 'ProposeAbort' ? one.reason : one.type)),
       ...(end?.status === 'False' || end?.status === 'True' ? [end.reason] : []),
@@ -91,6 +104,8 @@ const condition = (type: string, status: string, seconds: number): object => ({
 const waiting = target('request-uid');
 const moved = target('request-uid', { metadata: { labels: {} } });
 const committed = (more: object): Stored => accepted({ decision: decision('Committed'), ...more });
+const over = { completionTime: at(-10), conditions: [succeeded('True', 'Moved')] };
+const kept = { metadata: { finalizers: [] }, spec: { ttlSecondsAfterFinished: 600 } };
 const saved = { startTime: at(0), nodeName: 'a', podUID: 'pod-uid', deadline: at(100) };
 
 describe.each([
@@ -157,6 +172,27 @@ describe.each([
       ['CheckpointFailed'],
     ],
     [
+      'its time after the end',
+      'migration',
+      [accepted({ ...over, decision: decision('Committed') }, kept)],
+      599_999,
+      ['DeleteRequest'],
+    ],
+    [
+      'its time after the end',
+      'restore',
+      [restore({ ...kept, status: over })],
+      599_999,
+      ['DeleteRequest'],
+    ],
+    [
+      'its time after the end',
+      'checkpoint',
+      [stored(over, { ...kept, metadata: { ...kept.metadata, uid: 'saved-uid' } })],
+      599_999,
+      ['DeleteRequest'],
+    ],
+    [
       'the time of a node without agent',
       'checkpoint',
       [
@@ -180,6 +216,25 @@ describe.each([
     await leader.clock.advance(1);
     expect(await leader.plans(kind)).toEqual(end);
   });
+});
+
+it('a new leader whose clock is behind keeps the newest checkpoint', async () => {
+  const spec = { retention: { keepLast: 1 } };
+  const taken = (name: string, second: number, completionTime: string): Stored =>
+    stored(
+      {
+        completionTime,
+        agent: { state: 'Stored', steps: [{ name: 'hold', startTime: at(second) }] },
+      },
+      { spec, metadata: { name, uid: name } },
+    );
+  // The older one has ended under a leader whose clock was an hour ahead.
+  const [older, newer] = [taken('older', -20, at(3600)), taken('saved', -10, at(0))];
+  const leader = new Leader(0, older, newer);
+  leader.listed = [older, newer];
+  expect(await leader.plans('checkpoint')).toEqual([]);
+  leader.objects = [{ ...older, metadata: { ...older.metadata, name: 'saved' } }];
+  expect(await leader.plans('checkpoint')).toEqual(['DeleteRequest']);
 });
 
 describe('a leader', () => {

@@ -26,6 +26,7 @@ import {
 import type { AgentLeases } from '../nodes/agent-leases.ts';
 import { AdoptedTimes } from './adopted-times.ts';
 import { BlackoutLooks } from './blackout-looks.ts';
+import { FinishedTimes, type Finished } from './finished.ts';
 import { Sightings } from './sightings.ts';
 import { MoveQueue } from '../moves/move-queue.ts';
 import { unplacedSince } from '../target-pod/health.ts';
@@ -50,6 +51,7 @@ export class Dependencies {
   /** What earlier leaders have written. */
   readonly adopted = new AdoptedTimes();
   readonly looks = new BlackoutLooks();
+  readonly #finished: FinishedTimes;
   /** Absent: the operator reads everything from the API server. */
   readonly watched: Watched | undefined;
   /** Target pods without a node, by the request's UID. */
@@ -73,6 +75,8 @@ export class Dependencies {
     clock?: Clock;
     sharedHostPaths?: readonly string[] | undefined;
     watched?: Watched | undefined;
+    /** Whose clock this is. */
+    nodeName?: string | undefined;
   }) {
     this.api = parts.api;
     this.events = parts.events;
@@ -83,6 +87,7 @@ export class Dependencies {
     this.clock = parts.clock ?? realClock;
     this.sharedHostPaths = parts.sharedHostPaths ?? [];
     this.watched = parts.watched;
+    this.#finished = new FinishedTimes(parts.nodeName);
   }
 
   /** An object as it is now, not as a cache has it. */
@@ -122,13 +127,6 @@ export class Dependencies {
     return (await this.api.get(namespaces, '', name, { signal })).metadata.uid;
   }
 
-  /** Shows every pod of the cluster, as it is now, one at a time: none is kept. */
-  async eachPod(visit: (pod: Pod) => void, signal: AbortSignal): Promise<void> {
-    const each = (item: unknown): void => visit(pods.parse(item));
-    const { items } = await this.api.list(pods, { signal, each });
-    for (const item of items) each(item);
-  }
-
   /** All nodes, also those without Sealift: a refusal names them. */
   nodeList(): Node[] {
     const { agents } = this;
@@ -139,6 +137,11 @@ export class Dependencies {
   /** A request as read, with the times that this process has to wait for. */
   adopt<T extends HandoverRequest | CheckpointRequest>(request: T): T {
     return this.adopted.adopt(request, this.clock.now());
+  }
+
+  /** Since when a request has been finished, as far as this process may say; undefined: it is active. */
+  finished(request: HandoverRequest | CheckpointRequest): Finished | undefined {
+    return this.#finished.of(request, this.clock.now());
   }
 
   /** The time by the clock of a node; undefined: not known. */
@@ -157,6 +160,7 @@ export class Dependencies {
     this.adopted.forget(uid);
     this.unschedulable.forget(uid);
     this.looks.forget(uid);
+    this.#finished.forget(uid);
   }
 
   /** `spec.config` of networks, by `namespace/name`; those that cannot be read are left out. */

@@ -11,6 +11,7 @@ import type {
   TriedNode,
 } from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
+import type { Finished } from './finished.ts';
 import type { DraftStatus } from './status-draft.ts';
 
 export type HandoverRequest = MigrationRequest | RestoreRequest;
@@ -25,6 +26,8 @@ export interface HandoverObserved {
   /** For how long the operator has seen that the scheduler finds no node for that pod. */
   readonly unschedulableMs: number;
   readonly nodes: readonly Node[];
+  /** Undefined while the request is active. */
+  readonly finished: Finished | undefined;
   /** When the operator began to read all this from the API server, by its own clock; absent: watches have brought it. */
   readonly readAt?: number | undefined;
 }

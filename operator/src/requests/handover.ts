@@ -22,6 +22,7 @@ import {
   lastLookAt,
   pollMs,
 } from './deadlines.ts';
+import { remainingMs } from './finished.ts';
 import type { HandoverDraft } from './handover-draft.ts';
 import type {
   HandoverCondition,
@@ -297,19 +298,23 @@ export function planTargetDeletion<S extends HandoverStatus, E extends Own>(
 }
 
 /** A finished request: the operator leaves nothing behind, and deletes it when its time is over, as the request or its policy says. */
-export function planRemaining(
+export function planRemaining<S extends HandoverStatus>(
   observed: HandoverObserved,
+  owned: readonly (keyof S)[],
   now: number,
-): Pick<Plan<HandoverEffect, never>, 'effects' | 'requeueAfterMs'> {
+): Plan<HandoverEffect, S> {
   const effects = remainingEffects(observed);
   const { metadata, spec, status } = observed.request;
   const policy = status && 'policy' in status ? status.policy : undefined;
   const ttl = spec.ttlSecondsAfterFinished ?? policy?.ttlSecondsAfterFinished;
-  if (effects.length > 0 || metadata.deletionTimestamp !== undefined) return { effects };
-  if (ttl === undefined || status?.completionTime === undefined) return { effects };
-  const remainingMs = Date.parse(status.completionTime) + ttl * 1000 - now;
-  if (remainingMs > 0) return { effects, requeueAfterMs: remainingMs };
-  return { effects: [{ type: 'DeleteRequest' }] };
+  const isLeft = effects.length > 0 || metadata.deletionTimestamp !== undefined;
+  if (isLeft || ttl === undefined) return { status: undefined, effects };
+  const waitMs = remainingMs(observed.finished, ttl, now);
+  if (waitMs <= 0) return { status: undefined, effects: [{ type: 'DeleteRequest' }] };
+  const seen = observed.finished?.seen;
+  const own = status as Partial<S> | undefined;
+  const kept = Object.fromEntries(owned.map((key) => [key, own?.[key]])) as unknown as S;
+  return { status: seen && { ...kept, finishedSeen: seen }, effects, requeueAfterMs: waitMs };
 }
 
 /** Removes what a finished request may have left: an aborted target, a reference to the request, the finalizer. */

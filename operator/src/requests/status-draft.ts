@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operator's part of a request's status while a plan is being made. Pure.
-import type { Condition } from '../../../crds/src/index.ts';
+import type { Condition, FinishedSeen } from '../../../crds/src/index.ts';
 import { timestamp, type Plan } from '../../../kube/src/index.ts';
 import { ConditionProgress } from './condition-progress.ts';
 import type { Refusal } from '../refusal.ts';
@@ -11,6 +11,7 @@ export interface DraftStatus {
   phase?: string | undefined;
   startTime?: string | undefined;
   completionTime?: string | undefined;
+  finishedSeen?: FinishedSeen[] | undefined;
   conditions?: Condition[] | undefined;
 }
 

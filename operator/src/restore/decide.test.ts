@@ -29,6 +29,7 @@ function see(parts: Partial<Observed> = {}): Observed {
     checkpoint: stored(),
     targetPod: undefined,
     unschedulableMs: 0,
+    finished: { since: NOW - 10_000 },
     podName: 'p-reque',
     nodes: [node('a'), node('b')],
     load: new Map([['a', 1]]),

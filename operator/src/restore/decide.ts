@@ -48,7 +48,7 @@ import { chooseAnother, validate } from './validate.ts';
 
 export function decideRestore(observed: Observed, now: number): RestorePlan {
   const { request } = observed;
-  if (isFinished(request)) return { status: undefined, ...planRemaining(observed, now) };
+  if (isFinished(request)) return planRemaining<OwnStatus>(observed, ownedStatus, now);
   const draft: RestoreDraft = new HandoverDraft(request, ownedStatus, now);
   const unprotected = planFinalizer(observed, draft);
   if (unprotected) return unprotected;

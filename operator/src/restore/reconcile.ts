@@ -2,14 +2,18 @@
 // A RestoreRequest's reading and writing; what to do is decided in decide.ts.
 import {
   annotations,
+  finalizers,
   isFinished,
+  isStored,
   type CheckpointRequest,
   type RestoreRequest,
 } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
+  pods,
   restoreRequests,
   splitKey,
+  visit,
   type Context,
   type Parts,
   type Pod,
@@ -24,6 +28,7 @@ import { actOnHandover, createTarget } from '../requests/target-effects.ts';
 import { watchedFirst } from '../requests/watched-first.ts';
 import { targetName, targetPod, type Template } from '../target-pod/manifest.ts';
 import { decideRestore } from './decide.ts';
+import { Identities } from './identities.ts';
 import {
   ownedStatus,
   type Effect,
@@ -33,10 +38,11 @@ import {
 } from './types.ts';
 
 export function restoreParts(dependencies: Dependencies): Parts<Observed, Effect, OwnStatus> {
+  const identities = new Identities(() => dependencies.clock.now());
   return {
     ...watchedFirst(dependencies, {
       seen: (key) => handedOver(dependencies, key),
-      read: (key, context) => observe(dependencies, key, context),
+      read: (key, context) => observe(dependencies, identities, key, context),
       decide: decideRestore,
     }),
     publish: async (status, { request, targetPod: pod }, context) => {
@@ -68,17 +74,22 @@ function observedOf(
 ): Observed {
   const unschedulableMs = dependencies.unschedulableMs(of.request, pod);
   const cluster = { nodes: dependencies.nodeList(), load: dependencies.moves.arriving };
-  return { ...of, targetPod: pod, unschedulableMs, identity, ...cluster };
+  const finished = dependencies.finished(of.request);
+  return { ...of, targetPod: pod, unschedulableMs, finished, identity, ...cluster };
 }
 
 async function observe(
   dependencies: Dependencies,
+  identities: Identities,
   key: string,
   { signal }: Context,
 ): Promise<Observed | undefined> {
   const { namespace, name } = splitKey(key);
   const read = await dependencies.find(restoreRequests, namespace, name, signal);
-  if (!read) return undefined;
+  if (!read) {
+    identities.forget(key);
+    return undefined;
+  }
   const request = dependencies.adopt(read);
   const readAt = dependencies.clock.now();
   dependencies.looks.looking(request);
@@ -86,15 +97,22 @@ async function observe(
   const checkpoint = await dependencies.find(checkpointRequests, namespace, checkpointName, signal);
   const podName = podNameOf(request, checkpoint);
   const pod = await dependencies.findPod(namespace, podName, signal);
-  const isSettled =
-    pod !== undefined ||
-    request.status?.decision !== undefined ||
-    isFinished(request) ||
-    checkpoint?.status?.podTemplate === undefined;
-  const identity = isSettled
-    ? unusedIdentity
-    : await readIdentity(dependencies, request, checkpoint, signal);
+  const { uid } = request.metadata;
+  const look = (): Promise<Observed['identity']> =>
+    readIdentity(dependencies, request, checkpoint, signal);
+  const isNeeded = pod === undefined && mayCreate(request, checkpoint);
+  if (!isNeeded) identities.forget(key);
+  const identity = isNeeded ? await identities.of(key, uid, look) : unusedIdentity;
   return { ...observedOf(dependencies, { request, checkpoint, podName }, pod, identity), readAt };
+}
+
+/** Whether what `decide` plans next may be to create the target. */
+function mayCreate(request: RestoreRequest, checkpoint: CheckpointRequest | undefined): boolean {
+  const { metadata, status } = request;
+  if (isFinished(request) || status?.decision || status?.target?.podUID !== undefined) return false;
+  if (!metadata.finalizers.includes(finalizers.active)) return false;
+  if (checkpoint?.status?.podTemplate === undefined) return false;
+  return status?.source !== undefined || isStored(checkpoint);
 }
 
 /** Of a request that creates no pod now: every pod of the cluster is looked at only right before one is created. */
@@ -114,10 +132,14 @@ async function readIdentity(
     const device = source[annotations.rdmaDevice];
     let keepsDevice = device !== undefined;
     const owners = new Map<string, string>();
-    await dependencies.eachPod((pod) => {
+    const visitor = (pod: Pod): void => {
       for (const [address, name] of addressOwners([pod], uid)) owners.set(address, name);
       if (device !== undefined && devicesOf([pod], uid).has(device)) keepsDevice = false;
-    }, signal);
+    };
+    const isAsking = device !== undefined || source[annotations.networks] !== undefined;
+    // A pod that has ended has neither addresses nor a device.
+    const fieldSelector = 'status.phase!=Succeeded,status.phase!=Failed';
+    if (isAsking) await visit(dependencies.api, pods, { fieldSelector, signal }, visitor);
     const plan = planAddresses({ source, namespace, wanted, owners, configs });
     return 'reason' in plan ? plan : { ...plan, keepsDevice };
   } catch (error) {

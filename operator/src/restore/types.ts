@@ -44,6 +44,7 @@ export const ownedStatus = [
   'phase',
   'startTime',
   'completionTime',
+  'finishedSeen',
   'conditions',
   'checkpointId',
   'digest',

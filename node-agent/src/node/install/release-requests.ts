@@ -26,13 +26,14 @@ type Request = Parameters<typeof isFinished>[0] & {
   };
 };
 
-/** None of a kind whose definition is gone. */
+/** None of a kind whose definition is gone. @param keep a cluster may have more than this process has memory for */
 async function requestsOf(
   api: Pick<Api, 'list'>,
   kind: (typeof kinds)[number],
+  keep: (request: Request) => boolean,
 ): Promise<Request[]> {
   try {
-    return await listParsed<Request>(api, kind);
+    return await listParsed<Request>(api, kind, {}, keep);
   } catch (error) {
     if (isNotFound(error)) return [];
     throw error;
@@ -44,8 +45,8 @@ async function requestsOf(
  * @throws AgentError RequestsLeft; the API server's error
  */
 export async function refuseWhileRequestsRun(api: Pick<Api, 'list'>): Promise<void> {
-  const all = await Promise.all(kinds.map((kind) => requestsOf(api, kind)));
-  const left = all.flat().filter((one) => !isFinished(one));
+  const isLeft = (one: Request): boolean => !isFinished(one);
+  const left = (await Promise.all(kinds.map((kind) => requestsOf(api, kind, isLeft)))).flat();
   if (left.length === 0) return;
   const names = left
     .slice(0, 3)
@@ -62,7 +63,9 @@ export async function refuseWhileRequestsRun(api: Pick<Api, 'list'>): Promise<vo
 export async function releaseRequests(api: Pick<Api, 'list' | 'merge'>): Promise<number> {
   let released = 0;
   for (const kind of kinds) {
-    for (const request of await requestsOf(api, kind)) {
+    const isHeld = ({ metadata }: Request): boolean =>
+      metadata.finalizers.some((one) => own.includes(one));
+    for (const request of await requestsOf(api, kind, isHeld)) {
       if (await release(api, kind, request)) released++;
     }
   }
@@ -86,7 +89,8 @@ async function release(
     // Somebody else has deleted or released it.
     if (isNotFound(error)) return false;
     if (!isConflict(error)) throw error;
-    const now = (await requestsOf(api, kind)).find(
+    const [now] = await requestsOf(
+      ...([api, kind] as const),
       (one) => one.metadata.namespace === namespace && one.metadata.name === name,
     );
     return now !== undefined && release(api, kind, now);

@@ -11,12 +11,13 @@ import {
   Pod as PodSchema,
   pods,
   unlessNotFound,
+  visit,
   type Api,
   type Logger,
   type Resource,
 } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
-import { hasEnded } from '../../support/kept-by.ts';
+import { hasEnded, NOT_ENDED } from '../../support/kept-by.ts';
 import { refuseWhileRequestsRun, releaseRequests } from './release-requests.ts';
 
 const Container = z.looseObject({ name: z.string() });
@@ -61,18 +62,18 @@ export const runtimeClasses: Resource<z.infer<typeof RuntimeClass>> = {
  * @throws AgentError ContainersLeft while pods of the cluster run with Sealift's handler; the API server's error
  */
 export async function refuseWhilePodsRun(api: Pick<Api, 'list'>, handler: string): Promise<void> {
-  const classes = (await listParsed(api, runtimeClasses))
-    .filter((one) => one.handler === handler)
-    .map(({ metadata }) => metadata.name);
-  const left = (await listParsed(api, pods)).filter((pod) => {
+  const own = await listParsed(api, runtimeClasses, {}, (one) => one.handler === handler);
+  const classes = own.map(({ metadata }) => metadata.name);
+  const left: string[] = [];
+  await visit(api, pods, { fieldSelector: NOT_ENDED }, (pod) => {
     const name = pod.spec.runtimeClassName ?? '';
-    return (name === RUNTIME_CLASS || classes.includes(name)) && !hasEnded(pod);
+    const isOurs = name === RUNTIME_CLASS || classes.includes(name);
+    if (isOurs && !hasEnded(pod)) left.push(`${pod.metadata.namespace}/${pod.metadata.name}`);
   });
   if (left.length === 0) return;
-  const names = left.slice(0, 3).map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
   throw new AgentError(
     'ContainersLeft',
-    `${left.length} pods run with Sealift's runtime class (${names.join(', ')}). Delete them, then run helm uninstall again. ` +
+    `${left.length} pods run with Sealift's runtime class (${left.slice(0, 3).join(', ')}). Delete them, then run helm uninstall again. ` +
       'Nothing has been changed.',
   );
 }
@@ -151,13 +152,14 @@ async function nodesLeft(
   api: Pick<Api, 'list'>,
   { namespace, name }: UninstallOptions,
 ): Promise<string[]> {
-  const all = await listParsed(api, agentPods, { namespace });
-  return all
-    .filter(({ metadata }) =>
-      metadata.ownerReferences.some((one) => one.kind === 'DaemonSet' && one.name === name),
-    )
-    .map((pod) => unfinished(pod))
-    .filter((one) => one !== undefined);
+  const left: string[] = [];
+  await visit(api, agentPods, { namespace }, (pod) => {
+    const isOwn = ({ kind, name: owner }: { kind: string; name: string }): boolean =>
+      kind === 'DaemonSet' && owner === name;
+    const why = pod.metadata.ownerReferences.some(isOwn) ? unfinished(pod) : undefined;
+    if (why !== undefined) left.push(why);
+  });
+  return left;
 }
 
 /**

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { annotations, labels } from '../../../../crds/src/index.ts';
 import { pods, type Api, type Logger } from '../../../../kube/src/index.ts';
+import { ManyPods } from '../../../../kube/testing/many-pods.ts';
 import { MemoryApi } from '../../testing/api.ts';
 import { Host } from '../host/host.ts';
 import { multusProblem } from './problems.ts';
@@ -322,6 +323,16 @@ describe('all nodes', () => {
       });
     }
     expect(patches).toEqual([]);
+  });
+
+  it('are asked for page by page', { timeout: 300_000 }, async () => {
+    const many = new ManyPods(5_000, (pod, n) =>
+      n === 4_321 ? { ...pod, spec: { runtimeClassName: 'sealift' } } : pod,
+    );
+    await expect(refuseWhilePodsRun(many.client, 'sealift')).rejects.toMatchObject({
+      message: expect.stringContaining('1 pods run') as string,
+    });
+    expect(many.highestMiB, 'MiB; all of them have 40').toBeLessThan(16);
   });
 
   it('are named with what each has said, before the time is over', async () => {

@@ -4,7 +4,7 @@
 import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { labels } from '../../../../crds/src/index.ts';
-import { listParsed, pods, type Api } from '../../../../kube/src/index.ts';
+import { pods, visit, type Api } from '../../../../kube/src/index.ts';
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import { claimedBy, hasEnded } from '../../support/kept-by.ts';
@@ -31,13 +31,15 @@ export async function refuseWhileUsed(host: Host, binary: string): Promise<void>
  * @throws AgentError AddressesLeft; the API server's error
  */
 export async function refuseWhileKept(api: Pick<Api, 'list'>): Promise<void> {
-  const all = await listParsed(api, pods, { labelSelector: labels.podIp });
-  const left = all.filter((pod) => !hasEnded(pod) && claimedBy(pod).length > 0);
+  const left: string[] = [];
+  await visit(api, pods, { labelSelector: labels.podIp }, (pod) => {
+    const { namespace, name } = pod.metadata;
+    if (!hasEnded(pod) && claimedBy(pod).length > 0) left.push(`${namespace}/${name}`);
+  });
   if (left.length === 0) return;
-  const names = left.slice(0, 3).map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
   throw new AgentError(
     'AddressesLeft',
-    `${left.length} pods have kept their addresses when they were moved (${names.join(', ')}), and every node routes them. ` +
+    `${left.length} pods have kept their addresses when they were moved (${left.slice(0, 3).join(', ')}), and every node routes them. ` +
       'Delete them, then run helm uninstall again.',
   );
 }

@@ -4,10 +4,10 @@
 import { networkInterfaces } from 'node:os';
 import {
   isNotFound,
-  listParsed,
   messageOf,
   networkAttachments,
   nodes,
+  visit,
   type Api,
   type Clock,
   type Node,
@@ -102,17 +102,18 @@ export class PodNetworkCheck {
     const { api, nodeName, looksAtNodes, ownCidrs = cidrsHere } = this.#parts;
     if (!looksAtNodes) return undefined;
     const here = blockListOf(ownCidrs());
-    const all = await listParsed(api, nodes, { signal });
-    for (const node of all.filter(({ metadata }) => metadata.name !== nodeName)) {
+    let first: string | undefined;
+    await visit(api, nodes, { signal }, (node) => {
+      if (first !== undefined || node.metadata.name === nodeName) return;
       for (const family of families.length > 0 ? families : ['IPv4']) {
         const why = unreachable(node, family, (address) =>
           here.check(address, family === 'IPv6' ? 'ipv6' : 'ipv4'),
         );
         if (why === undefined) continue;
-        return `Node ${node.metadata.name} ${why}, so its pods might not reach a moved pod. If they do, set podNetwork.enabled: true in the chart.`;
+        first ??= `Node ${node.metadata.name} ${why}, so its pods might not reach a moved pod. If they do, set podNetwork.enabled: true in the chart.`;
       }
-    }
-    return undefined;
+    });
+    return first;
   }
 }
 
