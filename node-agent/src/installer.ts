@@ -110,12 +110,12 @@ async function installAll(config: Config, log: Logger): Promise<void> {
 const runtimeBinary = (config: Config): string => `${config.installDir}/bin/sealift-runc`;
 
 async function runtimeParts(config: Config, log: Logger): Promise<RuntimeParts> {
-  const { namespace, nodeName: node, runDir } = config;
+  const { namespace, nodeName: node, runDir, stateDir } = config;
   const api = apiClient();
   const name = 'sealift-runtime-restart';
   const host = new Host(config.host);
   return {
-    ...{ host, containerd: await findContainerd(), runDir },
+    ...{ host, containerd: await findContainerd(), runDir, stateDir },
     answers: () => criAnswers(host.path(SOCKET)),
     alone: oneAtATime({ api, log, namespace, name, node }),
   };

@@ -26,6 +26,7 @@ export type AgentCode =
   | 'DriverMissing'
   | 'ExecSessionOpen'
   | 'FaultInjected'
+  | 'HandlerLeft'
   | 'HandlerMissing'
   | 'HandlerTaken'
   | 'HoldFailed'
