@@ -175,14 +175,25 @@ export async function uninstallNodes(api: Api, log: Logger, o: UninstallOptions)
       hasBegun = true;
       if (await look(api, log, o)) return await letGo(api, log, { ...o, end });
     } catch (error) {
-      if (error instanceof AgentError) throw error;
+      if (error instanceof AgentError) throw keepable(error, o);
       failure = error instanceof Error ? error : new Error(String(error));
       log.warn({ detail: messageOf(error) }, 'no answer about the DaemonSet');
     }
     await sleep(o.everyMs ?? everyMs);
   } while (Date.now() < end);
   if (failure) throw failure;
-  await refuseNodesLeft(api, o);
+  throw keepable(await nodesLeftError(api, o), o);
+}
+
+/** helm marks a release before it runs the hook, and leaves the mark where that fails: then it refuses every upgrade. */
+function keepable(error: AgentError, { name, namespace }: UninstallOptions): AgentError {
+  const release = name.replace(/-agent$/, '');
+  return new AgentError(
+    error.code,
+    `${error.message} To keep Sealift instead, run helm rollback ${release} <revision> -n ${namespace} with the last revision that ` +
+      `helm history ${release} -n ${namespace} shows: helm upgrade alone says "has no deployed releases".`,
+    { cause: error },
+  );
 }
 
 async function begin(api: Api, { namespace, name, handler }: UninstallOptions): Promise<void> {
@@ -227,11 +238,12 @@ async function look(api: Api, log: Logger, o: UninstallOptions): Promise<boolean
   return false;
 }
 
-async function refuseNodesLeft(api: Api, o: UninstallOptions): Promise<never> {
+async function nodesLeftError(api: Api, o: UninstallOptions): Promise<AgentError> {
   const left = await nodesLeft(api, o);
-  throw new AgentError(
+  return new AgentError(
     'NodesLeft',
     `Sealift is not off these nodes: ${left.join('; ') || 'the DaemonSet has not said that it is done'}. ` +
-      'Mend that, or delete the Node object of one that does not come back; then run helm uninstall again.',
+      'Mend that, or delete the Node object of one that does not come back; then run helm uninstall again. It goes on where it ' +
+      'was: nodes that are done stay so.',
   );
 }

@@ -91,13 +91,15 @@ describe('the programs of a node', () => {
   it('go with all files but images of checkpoints', async () => {
     const at = (name: string): string => join(root, name);
     const directories = {
-      ...{ installDir: at('opt'), stateDir: at('state'), runDir: at('run'), cniBinDir: at('cni') },
+      ...{ installDir: at('opt'), stateDir: at('state'), runDir: at('run') },
+      cniBinDirs: [at('none'), at('old'), at('cni')],
     };
     for (const file of [
       'opt/bin/criu',
       'state/journal/a',
       'run/agent.sock',
       'cni/sealift',
+      'old/sealift',
       'cni/bridge',
     ])
       await put(file);
@@ -106,6 +108,7 @@ describe('the programs of a node', () => {
     expect(await readdir(at('opt'))).toEqual([]);
     expect(await readdir(at('run'))).toEqual([]);
     expect(await readdir(at('cni'))).toEqual(['bridge']);
+    expect(await readdir(at('old'))).toEqual([]);
     expect(await readdir(at('state'))).toEqual(['checkpoints']);
     await rm(at('state/checkpoints/one'), { recursive: true });
     await removeFiles(directories);
@@ -318,7 +321,7 @@ describe('all nodes', () => {
       stored.put(pods, userPod('trainer', name, 'Pending'));
       await expect(uninstallNodes(api, log, o)).rejects.toMatchObject({
         code: 'ContainersLeft',
-        message: expect.stringContaining('team/trainer') as string,
+        message: expect.stringMatching(/team\/trainer.*helm rollback sealift <revision>/) as string,
       });
     }
     expect(patches).toEqual([]);
@@ -359,7 +362,9 @@ describe('all nodes', () => {
       message:
         'Sealift is not off these nodes: down: its kubelet does not answer; pulling: waits (ImagePullBackOff); ' +
         'refuses: containerd does not start.; cut: {"mess. ' +
-        'Mend that, or delete the Node object of one that does not come back; then run helm uninstall again.',
+        'Mend that, or delete the Node object of one that does not come back; then run helm uninstall again. It goes on where it ' +
+        'was: nodes that are done stay so. To keep Sealift instead, run helm rollback sealift <revision> -n sealift with the last ' +
+        'revision that helm history sealift -n sealift shows: helm upgrade alone says "has no deployed releases".',
     });
   });
 });
