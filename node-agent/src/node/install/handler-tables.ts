@@ -50,5 +50,5 @@ export function withoutHandlersOf(text: string, binary: string): string {
   }
   // The last line of a text that ends with a line's end is empty.
   const rest = [...kept, ...behind].join('\n');
-  return text.endsWith('\n') && !rest.endsWith('\n') ? `${rest}\n` : rest;
+  return rest !== '' && text.endsWith('\n') && !rest.endsWith('\n') ? `${rest}\n` : rest;
 }

@@ -115,7 +115,13 @@ eachContainerd()('containerd %s', { timeout: 60_000 }, (version, program) => {
     const host = new NodeWithContainerd({ root: '/' });
     const runDir = await mkdtemp(join(tmpdir(), 'containerd-run-'));
     const parts: RuntimeParts = {
-      ...{ host, runDir, stateDir: runDir, alone: (work) => work(), answers: async () => undefined },
+      ...{
+        host,
+        runDir,
+        stateDir: runDir,
+        alone: (work) => work(),
+        answers: async () => undefined,
+      },
       containerd: { pid: 1, program, mainFile, unit: 'containerd.service' },
     };
     return { host, mainFile, parts };

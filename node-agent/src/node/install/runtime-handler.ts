@@ -46,7 +46,8 @@ async function importedFiles(
     const root = host.path('/');
     for await (const seen of glob(host.path(absolute))) {
       const text = await textOf(seen);
-      if (text !== undefined && !isOwn(text)) files.push({ path: `/${relative(root, seen)}`, text });
+      if (text !== undefined && !isOwn(text))
+        files.push({ path: `/${relative(root, seen)}`, text });
     }
   }
   return files;
@@ -236,7 +237,12 @@ export async function refuseLeftHandler(
 async function planRemoval(
   { host, containerd: { mainFile } }: RuntimeParts,
   binary: string | undefined,
-): Promise<{ changes: FileChange[]; main: string; dropIn: string | undefined; unmarked: string[] }> {
+): Promise<{
+  changes: FileChange[];
+  main: string;
+  dropIn: string | undefined;
+  unmarked: string[];
+}> {
   const dropIn = await ownDropIn(host, mainFile);
   const main = await textOf(host.path(mainFile));
   const changes: FileChange[] = [];

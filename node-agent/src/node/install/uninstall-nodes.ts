@@ -19,7 +19,7 @@ import { AgentError } from '../../support/errors.ts';
 import { hasEnded } from '../../support/kept-by.ts';
 import { refuseWhileRequestsRun, releaseRequests } from './release-requests.ts';
 
-const Container = z.looseObject({ name: z.string() });
+const Container = z.looseObject({ name: z.string(), args: z.array(z.string()).default([]) });
 const DaemonSet = z.object({
   metadata: z.looseObject({ name: z.string(), generation: z.number().default(0) }),
   spec: z.looseObject({
@@ -87,6 +87,10 @@ export function uninstalling(of: DaemonSet): object {
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '100%' } };
   return { spec: { updateStrategy, template: { spec: { containers, initContainers } } } };
 }
+
+/** `uninstalling` has been done to it, and nobody has undone it. Pure. */
+const isUninstalling = ({ spec }: DaemonSet): boolean =>
+  spec.template.spec.initContainers.some(({ args }) => args.includes('uninstall'));
 
 /** Every node's pod is of the new kind and runs: its init container has ended well. Pure. */
 export function isDone({ metadata, status }: Pick<DaemonSet, 'metadata' | 'status'>): boolean {
@@ -232,6 +236,12 @@ async function letGo(
 async function look(api: Api, log: Logger, o: UninstallOptions): Promise<boolean> {
   const now = await unlessNotFound(api.get(daemonSets, o.namespace, o.name));
   if (!now) log.info({ name: o.name }, 'there is no such DaemonSet: nothing to take off the nodes');
+  // helm rollback, or an upgrade, by somebody whose helm has not waited for the end of this: the requests are in use again.
+  if (now && !isUninstalling(now))
+    throw new AgentError(
+      'NodesLeft',
+      `DaemonSet ${o.name} has been put back as it was, so this uninstall has ended. Run helm uninstall again for another.`,
+    );
   if (!now || isDone(now)) return true;
   const { updatedNumberScheduled: updated, desiredNumberScheduled: desired } = now.status;
   log.info({ updated, available: now.status.numberAvailable, desired }, 'waiting for the nodes');

@@ -213,14 +213,14 @@ describe('a node without Multus', () => {
 });
 
 describe('all nodes', () => {
-  const daemonSet = (status: object, generation = 2): object => ({
+  const daemonSet = (status: object, generation = 2, arg = 'install'): object => ({
     metadata: { name: 'sealift-agent', namespace: 'sealift', generation },
     spec: {
       template: {
         spec: {
           containers: [{ name: 'agent', image: 'a', args: ['run'], volumeMounts: [{ name: 'x' }] }],
           initContainers: [
-            { name: 'install', image: 'a', args: ['install'], volumeMounts: [{ name: 'x' }] },
+            { name: 'install', image: 'a', args: [arg], volumeMounts: [{ name: 'x' }] },
           ],
         },
       },
@@ -267,7 +267,11 @@ describe('all nodes', () => {
     const api = {
       get: stored.get.bind(stored),
       list: stored.list.bind(stored),
-      merge: async (...[, , , patch]: [unknown, unknown, unknown, object]) => patches.push(patch),
+      async merge(...[, , , patch]: [unknown, unknown, unknown, object]) {
+        patches.push(patch);
+        const { status = {} } = stored.peek(daemonSets, 'sealift', 'sealift-agent') ?? {};
+        stored.put(daemonSets, daemonSet(status, 2, 'uninstall'));
+      },
     } as unknown as Api;
     return { stored, patches, api };
   };
@@ -294,9 +298,21 @@ describe('all nodes', () => {
     // The control plane's own runtime restarts.
     stored.reachable = false;
     await new Promise((resolve) => setTimeout(resolve, 50));
-    stored.put(daemonSets, daemonSet(done));
+    stored.put(daemonSets, daemonSet(done, 2, 'uninstall'));
     stored.reachable = true;
     await waiting;
+  });
+
+  it('are left to a release that was taken back meanwhile: its requests stay protected', async () => {
+    const { stored, patches, api } = server();
+    stored.put(daemonSets, daemonSet({ ...done, numberAvailable: 1 }));
+    const waiting = uninstallNodes(api, log, o);
+    const failed = expect(waiting).rejects.toThrow('has been put back');
+    await expect.poll(() => patches.length).toBe(1);
+    // helm rollback, by somebody whose helm did not wait for the Job's end.
+    stored.put(daemonSets, daemonSet(done, 3));
+    await failed;
+    expect(patches).toHaveLength(1);
   });
 
   it('keep their agents while any pod runs with a runtime class of the handler', async () => {
