@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the chart's manifests say for values that differ from the defaults.
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
 import { install, render, renderAll } from '../testing/chart.ts';
 
+const chart = join(import.meta.dirname, '..', '..', 'charts', 'sealift');
 const found = binaries();
 const { directory = '' } = { ...found } as { directory?: string };
 const hasHelm = existsSync(join(directory, 'helm'));
@@ -184,6 +186,16 @@ describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
     }
   });
 
+  it('mounts nothing that a node with read-only system directories could not have', () => {
+    const { volumes } = (workload('agent.yaml') as unknown as Volumes).spec.template.spec;
+    const paths = (volumes as { hostPath?: { path: string; type?: string } }[])
+      .filter(({ hostPath }) => hostPath?.type !== undefined)
+      .map(({ hostPath }) => hostPath?.path);
+    // The kubelet and its runtime keep their own state beside these.
+    expect(paths).toEqual(['/var/lib/sealift', '/run/sealift']);
+    expect(JSON.stringify(volumes)).not.toContain('"/opt');
+  });
+
   it('uninstalls where the operator may be, and never on a node because agents may be there', () => {
     const { spec } = (
       workload('uninstall.yaml', 'operator.nodeSelector.pool=system') as unknown as {
@@ -311,6 +323,46 @@ describe.skipIf(!hasHelm || found.missing !== undefined)(
         .poll(() => installed(), { timeout: 30_000, interval: 1000 })
         .toMatch(/kind: NetworkAttachmentDefinition.*sealift-pods/s);
       expect(installed()).toContain('sealift.dev/pod-network-problem.');
+    });
+
+    it('takes a release back that an uninstall has not ended, as its README says', () => {
+      const helm = (...args: string[]): string =>
+        execFileSync(
+          join(server.binaries, 'helm'),
+          [...args, '--namespace', 'sealift', '--kubeconfig', server.kubeconfig],
+          { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] },
+        );
+      const kubectl = (...args: string[]): string =>
+        execFileSync(
+          join(server.binaries, 'kubectl'),
+          ['--kubeconfig', server.kubeconfig, '-n', 'sealift', ...args],
+          { encoding: 'utf8' },
+        );
+      const agent = (): { spec: { template: object; updateStrategy: object } } =>
+        JSON.parse(kubectl('get', 'daemonset', 'sealift-agent', '-o', 'json')) as never;
+      const values = ['--set', 'runtimeClass.create=false', '--set', 'podNetwork.enabled=false'];
+      const upgrade = () =>
+        helm('upgrade', '--install', 'sealift', chart, '--skip-crds', ...values);
+      upgrade();
+      const { template, updateStrategy } = agent().spec;
+      // No controller runs here: the hook's Job never ends, as one of a cluster whose pods are in the way.
+      expect(() => helm('uninstall', 'sealift', '--timeout', '2s')).toThrow(/timed out|condition/);
+      expect(upgrade).toThrow(/has no deployed releases|another operation/);
+      // What the Job does to the DaemonSet before a node fails.
+      const uninstalling = {
+        containers: [{ name: 'agent', args: ['idle'], volumeMounts: [] }],
+        initContainers: [{ name: 'install', args: ['uninstall'] }],
+      };
+      const patch = { spec: { template: { spec: uninstalling } } };
+      kubectl('patch', 'daemonset', 'sealift-agent', '-p', JSON.stringify(patch));
+      kubectl('delete', 'job', 'sealift-uninstall');
+      const history = JSON.parse(helm('history', 'sealift', '-o', 'json')) as {
+        revision: number;
+      }[];
+      helm('rollback', 'sealift', `${history.at(-1)?.revision}`);
+      expect(agent().spec).toMatchObject({ template, updateStrategy });
+      upgrade();
+      expect(helm('status', 'sealift')).toContain('STATUS: deployed');
     });
   },
 );

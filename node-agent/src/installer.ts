@@ -9,32 +9,47 @@ import {
   Rest,
   serveHealth,
   withFaults,
+  type Api,
   type Logger,
 } from '../../kube/src/index.ts';
-import { findContainerd, majorOf, SOCKET } from './node/install/containerd.ts';
+import * as addon from '../../native/addon/index.ts';
+import {
+  cniDirectories,
+  cniDirectoryRemover,
+  makeCniDirectory,
+  makeDirectory,
+} from './node/install/cni-directories.ts';
+import { findContainerd, majorOf, SOCKET, type Containerd } from './node/install/containerd.ts';
 import { criAnswers } from './node/install/cri.ts';
+import { NodeDescriber } from './node/install/describer.ts';
 import {
   driverLoaded,
+  isSealiftsDriver,
   loadDriver,
   loadedAbi,
   loadInfiniBand,
   requireDriver,
+  type DriverParts,
+  type Kernel,
 } from './node/install/driver.ts';
 import { loadedModules, noteLoaded, presentModules } from './node/install/loaded-modules.ts';
 import { oneAtATime } from './node/install/one-at-a-time.ts';
 import {
-  cgroupProblem,
   driverProblemFile,
-  multusProblem,
-  nftablesProblem,
   notedProblem,
   noteProblem,
-  runtimeProblem,
+  programsProblem,
+  programsProblemFile,
   runtimeProblemFile,
 } from './node/install/problems.ts';
 import { installCni, installRelease } from './node/install/release.ts';
 import { knownRuntimeVersion } from './node/install/runtime-version.ts';
-import { addHandler, removeHandler, type RuntimeParts } from './node/install/runtime-handler.ts';
+import {
+  addHandler,
+  refuseLeftHandler,
+  removeHandler,
+  type RuntimeParts,
+} from './node/install/runtime-handler.ts';
 import {
   refuseWhileKept,
   refuseWhileUsed,
@@ -44,58 +59,114 @@ import {
 } from './node/install/uninstall.ts';
 import { uninstallNodes } from './node/install/uninstall-nodes.ts';
 import { PodIp } from './node/pod-ip/pod-ip.ts';
-import { publishProblem, withdrawNode, type NodeDescription } from './node/registration.ts';
+import { publishProblem, withdrawNode } from './node/registration.ts';
 import { RdmaDriver } from './node/device/driver.ts';
 import { Host } from './node/host/host.ts';
 import { sharesKernel } from './support/shared-kernel.ts';
 import type { Config } from './support/config.ts';
-import { AgentError, reasonOf, type Failure } from './support/errors.ts';
+import { AgentError, reasonOf } from './support/errors.ts';
 
-const apiClient = (): Client => new Client(new Rest(loadConfig()));
+/** What install and uninstall ask of the machine besides its files and programs; tests have one of their own. */
+export interface Machine {
+  readonly api: () => Api;
+  readonly kernel: Kernel;
+  readonly loadedAbi: () => Promise<string | undefined>;
+  readonly presentModules: () => string[];
+  /** @throws AgentError NetnsModeShared */
+  readonly checkNetnsMode: () => Promise<void>;
+  /** @throws AgentError RuntimeUnsupported */
+  readonly findContainerd: () => Promise<Containerd>;
+  /** Resolves once the runtime serves the kubelet. @param socket as the agent sees it */
+  readonly criAnswers: (socket: string) => Promise<void>;
+  readonly clearPodIp: (host: Host) => Promise<void>;
+  readonly host: (config: Config) => Host;
+}
+
+const realMachine: Machine = {
+  ...{ kernel: addon, loadedAbi, presentModules, findContainerd, criAnswers },
+  api: () => new Client(new Rest(loadConfig())),
+  checkNetnsMode: () => new RdmaDriver().checkNetnsMode(),
+  clearPodIp: (host) => new PodIp({ host }).clear(),
+  host: (config) => new Host(config.host),
+};
 
 /**
- * Puts programs, runtime handler and driver onto the node. The log has what the node refuses, and `describeNode` reports it.
- * @throws what kept the programs from the node, e.g. that its disk is full; then no agent starts there
+ * Puts programs, runtime handler and driver onto the node. The log has what the node refuses, and `nodeDescriber` reports it.
+ * @throws what another attempt may mend; the Node object has it meanwhile
  */
-export async function install(config: Config, log: Logger): Promise<void> {
+export async function install(
+  config: Config,
+  log: Logger,
+  machine: Machine = realMachine,
+): Promise<void> {
   try {
-    await installAll(config, log);
+    await installAll(config, log, machine);
   } catch (error) {
     // Nobody else would say it on the Node object.
-    await publishProblem(apiClient(), config.nodeName, reasonOf(error)).catch((cause: unknown) =>
+    await publishProblem(machine.api(), config.nodeName, reasonOf(error)).catch((cause: unknown) =>
       log.warn({ ...reasonOf(cause) }, 'the Node object does not have it'),
     );
     throw error;
   }
 }
 
-async function installAll(config: Config, log: Logger): Promise<void> {
-  const release = await withFaults('install.bundle', async () => {
-    const installed = await installRelease(config.bundleDir, config.installDir);
-    await installCni(config.installDir, config.cniBinDir);
-    return installed;
-  });
-  log.info({ release }, 'bundle installed');
+async function installAll(config: Config, log: Logger, machine: Machine): Promise<void> {
+  const host = machine.host(config);
   await mkdir(config.runDir, { recursive: true });
-  if (config.configureRuntime) await configureRuntime(config, log);
-  const problemFile = driverProblemFile(config.runDir);
+  const programsFile = programsProblemFile(config.runDir);
   try {
-    const host = new Host(config.host);
-    const modulesDir = `${config.installDir}/modules`;
-    const before = presentModules();
+    const release = await withFaults('install.bundle', () => installPrograms(config, host));
+    await noteProblem(programsFile, undefined);
+    log.info({ release }, 'bundle installed');
+  } catch (error) {
+    const problem = programsProblem(error);
+    if (!problem) throw error;
+    // An init container that fails again and again would keep an update of the DaemonSet from the other nodes. What is there
+    // of an earlier version goes on; there is nothing to configure for programs that are not there.
+    await noteProblem(programsFile, problem);
+    log.error({ ...problem }, 'the node takes no programs');
+    return;
+  }
+  if (config.configureRuntime) await configureRuntime(config, log, machine);
+  await installDriver(config, log, machine);
+}
+
+async function installPrograms(config: Config, host: Host): Promise<string> {
+  const { bundleDir, cniBinDir, stateDir } = config;
+  await makeDirectory(host, config.installDir);
+  const installDir = host.path(config.installDir);
+  const release = await installRelease(bundleDir, installDir);
+  await makeCniDirectory(host, stateDir, cniBinDir);
+  await installCni(installDir, host.path(cniBinDir));
+  return release;
+}
+
+async function installDriver(config: Config, log: Logger, machine: Machine): Promise<void> {
+  const problemFile = driverProblemFile(config.runDir);
+  const { kernel } = machine;
+  try {
+    const host = machine.host(config);
+    const modulesDir = host.path(`${config.installDir}/modules`);
+    const before = machine.presentModules();
+    const { names } = await loadedModules(config.runDir);
     let replacedDriver = false;
     let abi;
     try {
       // Where there is no driver, InfiniBand stays as it is: its mode counts for real hardware, too.
-      await requireDriver(modulesDir);
-      await loadInfiniBand(host);
-      await new RdmaDriver().checkNetnsMode();
+      await requireDriver(modulesDir, kernel);
+      await loadInfiniBand(host, kernel.moduleLoaded);
+      await machine.checkNetnsMode();
+      const parts: DriverParts = {
+        ...{ host, modulesDir, isOwn: () => isSealiftsDriver(names) },
+        // Where it is not known, others may have the kernel, too.
+        isShared: async () => (await sharesKernel(machine.api(), config.nodeName)) !== false,
+      };
       ({ abi, replacedDriver } = await withFaults('install.driver', () =>
-        loadDriver(host, modulesDir),
+        loadDriver(parts, kernel, machine.loadedAbi),
       ));
     } finally {
       // Also where it ends half way: the uninstall takes out what is there.
-      await noteLoaded(config.runDir, before, replacedDriver);
+      await noteLoaded(config.runDir, before, replacedDriver, machine.presentModules());
     }
     await noteProblem(problemFile, undefined);
     log.info({ abi }, 'driver loaded');
@@ -109,26 +180,30 @@ async function installAll(config: Config, log: Logger): Promise<void> {
 /** Path of the OCI wrapper on the node. */
 const runtimeBinary = (config: Config): string => `${config.installDir}/bin/sealift-runc`;
 
-async function runtimeParts(config: Config, log: Logger): Promise<RuntimeParts> {
-  const { namespace, nodeName: node, runDir } = config;
-  const api = apiClient();
+function runtimeParts(
+  config: Config,
+  log: Logger,
+  machine: Machine,
+  containerd: Containerd,
+): RuntimeParts {
+  const { namespace, nodeName: node, runDir, stateDir } = config;
+  const api = machine.api();
   const name = 'sealift-runtime-restart';
-  const host = new Host(config.host);
+  const host = machine.host(config);
   return {
-    ...{ host, containerd: await findContainerd(), runDir },
-    answers: () => criAnswers(host.path(SOCKET)),
+    ...{ host, containerd, runDir, stateDir },
+    answers: () => machine.criAnswers(host.path(SOCKET)),
     alone: oneAtATime({ api, log, namespace, name, node }),
   };
 }
 
 /** The runtime as the kubelet reports it, e.g. `containerd://2.4.2`. */
-async function runtimeVersion(config: Config): Promise<string> {
-  return (await apiClient().get(nodes, '', config.nodeName)).status.nodeInfo
-    .containerRuntimeVersion;
+async function runtimeVersion(api: Api, nodeName: string): Promise<string> {
+  return (await api.get(nodes, '', nodeName)).status.nodeInfo.containerRuntimeVersion;
 }
 
-async function configureRuntime(config: Config, log: Logger): Promise<void> {
-  const version = await knownRuntimeVersion(() => runtimeVersion(config), {
+async function configureRuntime(config: Config, log: Logger, machine: Machine): Promise<void> {
+  const version = await knownRuntimeVersion(() => runtimeVersion(machine.api(), config.nodeName), {
     clock: realClock,
     log,
   });
@@ -136,55 +211,69 @@ async function configureRuntime(config: Config, log: Logger): Promise<void> {
   try {
     const major = majorOf(version);
     const options = { handler: config.runtimeHandler, binary: runtimeBinary(config) };
-    const outcome = await addHandler(await runtimeParts(config, log), major, options);
+    const parts = runtimeParts(config, log, machine, await machine.findContainerd());
+    const outcome = await addHandler(parts, major, options);
     await noteProblem(problemFile, undefined);
     log.info({ outcome }, 'runtime handler');
   } catch (error) {
-    // `describeNode` reports it.
+    // `nodeDescriber` reports it.
     await noteProblem(problemFile, reasonOf(error));
     log.error({ ...reasonOf(error) }, 'runtime handler not configured');
   }
 }
 
-/** Does nothing for a runtime that the installer has refused: it has no handler. */
-async function removeRuntimeHandler(config: Config, log: Logger): Promise<void> {
+/** For a runtime that the installer has refused there is nothing to do, if its files have nothing of Sealift's. */
+async function removeRuntimeHandler(config: Config, log: Logger, machine: Machine): Promise<void> {
+  let containerd;
   try {
-    const outcome = await removeHandler(await runtimeParts(config, log));
-    log.info({ outcome }, 'runtime handler removed');
+    containerd = await machine.findContainerd();
   } catch (error) {
     if (!(error instanceof AgentError) || error.code !== 'RuntimeUnsupported') throw error;
+    await refuseLeftHandler(machine.host(config), config.stateDir, error);
     log.info({ ...reasonOf(error) }, 'no runtime handler to remove');
+    return;
   }
+  const outcome = await removeHandler(runtimeParts(config, log, machine, containerd));
+  log.info({ outcome }, 'runtime handler removed');
 }
 
-/** Takes Sealift off the node. @throws AgentError ContainersLeft, AddressesLeft, RuntimeFailed; then it may be called again */
-export async function uninstall(config: Config, log: Logger): Promise<void> {
-  const host = new Host(config.host);
+/**
+ * Takes Sealift off the node.
+ * @throws AgentError ContainersLeft, AddressesLeft, HandlerLeft, RuntimeFailed, RuntimeUnsupported; then it may be called again
+ */
+export async function uninstall(
+  config: Config,
+  log: Logger,
+  machine: Machine = realMachine,
+): Promise<void> {
+  const host = machine.host(config);
+  const { stateDir, runDir } = config;
   await refuseWhileUsed(host, runtimeBinary(config));
-  await refuseWhileKept(apiClient());
-  await new PodIp({ host }).clear();
-  await removeRuntimeHandler(config, log);
+  await refuseWhileKept(machine.api());
+  await machine.clearPodIp(host);
+  await removeRuntimeHandler(config, log, machine);
   // Where it is not known whether other nodes need the driver, it stays.
-  const shared = (await sharesKernel(apiClient(), config.nodeName)) !== false;
-  const stays = await unloadDriver({
-    host,
-    shared,
-    loaded: await loadedModules(config.runDir),
-  });
+  const shared = (await sharesKernel(machine.api(), config.nodeName)) !== false;
+  const loaded = await loadedModules(runDir);
+  const stays = await unloadDriver({ host, shared, loaded }, machine.kernel);
   log.info(
     { ...(stays === undefined ? {} : { because: stays }) },
     `driver ${stays === undefined ? 'unloaded' : 'stays'}`,
   );
-  await withdrawNode(apiClient(), config.nodeName);
-  // Last: sealift-host, with which the agent runs the host's programs, is among the files.
-  await removeFiles(config);
-  await removeEmptyDirectories(host, [config.installDir, config.stateDir, config.runDir]);
+  await withdrawNode(machine.api(), config.nodeName);
+  const cniBinDirs = (await cniDirectories(stateDir, config.cniBinDir)).map((one) =>
+    host.path(one),
+  );
+  const removeCniDirectories = await cniDirectoryRemover(host, stateDir);
+  await removeFiles({ installDir: host.path(config.installDir), stateDir, runDir, cniBinDirs });
+  await removeCniDirectories();
+  await removeEmptyDirectories(host, [config.installDir, stateDir, runDir]);
   log.info({ node: config.nodeName }, 'Sealift is off this node');
 }
 
 /** Lets every node's agent run `uninstall`. @throws AgentError ContainersLeft, RequestsLeft, NodesLeft */
 export const uninstallAll = (config: Config, log: Logger): Promise<void> =>
-  uninstallNodes(apiClient(), log, {
+  uninstallNodes(realMachine.api(), log, {
     namespace: config.namespace,
     name: process.env['SEALIFT_DAEMONSET'] ?? 'sealift-agent',
     handler: config.runtimeHandler,
@@ -201,54 +290,23 @@ export async function idle(config: Config): Promise<void> {
   await health.close();
 }
 
-let hasNftables = false;
-
-/** The runtime as the kubelet has reported it, if Sealift works with it. */
-let goodRuntimeVersion: string | undefined;
-
-async function describeRuntime(config: Config, host: Host): Promise<Failure | undefined> {
-  const version = goodRuntimeVersion ?? (await runtimeVersion(config));
-  const problem = await runtimeProblem(host, {
-    ...{ runtimeVersion: version, handler: config.runtimeHandler, binary: runtimeBinary(config) },
-    ...{ configured: config.configureRuntime, runDir: config.runDir },
-  });
-  goodRuntimeVersion = problem ? undefined : version;
-  return problem;
+/** Says what the node lacks, for as long as the agent runs. */
+export function nodeDescriber(config: Config): NodeDescriber {
+  const { namespace, nodeName, runDir } = config;
+  return new NodeDescriber(
+    {
+      ...{ host: new Host(config.host), runDir, configured: config.configureRuntime },
+      ...{ handler: config.runtimeHandler, binary: runtimeBinary(config) },
+      restart: `kubectl delete pod -n ${namespace} -l app.kubernetes.io/component=agent --field-selector spec.nodeName=${nodeName}`,
+    },
+    {
+      ...{ driverLoaded, loadedAbi },
+      runtimeVersion: () => runtimeVersion(realMachine.api(), nodeName),
+      checkNetnsMode: () => realMachine.checkNetnsMode(),
+    },
+  );
 }
 
-/**
- * What this node lacks, first what keeps every pod from being moved; and the driver's ABI, if nothing does. The agent calls
- * this with each renewal of its Lease.
- * @param known the last result. The driver's ABI is that of it while a driver is loaded: reading the ABI takes an RDMA device
- */
-export async function describeNode(
-  config: Config,
-  known?: NodeDescription,
-): Promise<NodeDescription> {
-  const host = new Host(config.host);
-  try {
-    const machine =
-      cgroupProblem(host) ?? (driverLoaded() ? undefined : await driverProblem(config));
-    if (machine) return { driverAbi: undefined, problem: machine };
-    await new RdmaDriver().checkNetnsMode();
-    const driverAbi = known?.driverAbi ?? (await loadedAbi());
-    if (driverAbi === undefined) return { driverAbi, problem: await driverProblem(config) };
-    // It does not come and go: a kernel that had it keeps it.
-    const network = hasNftables ? undefined : await nftablesProblem();
-    hasNftables = network === undefined;
-    if (network) return { driverAbi: undefined, problem: network };
-    // Whatever manages the node may have written containerd's configuration anew since.
-    const runtime = await describeRuntime(config, host);
-    if (runtime) return { driverAbi: undefined, problem: runtime };
-    return { driverAbi, problem: await multusProblem(host) };
-  } catch (error) {
-    return { driverAbi: undefined, problem: reasonOf(error) };
-  }
-}
-
-/** What `install` has said about the driver on this node, e.g. that there is none for its kernel. */
-const driverProblem = async (config: Config): Promise<Failure> =>
-  (await notedProblem(driverProblemFile(config.runDir))) ?? {
-    code: 'DriverMissing',
-    message: "Sealift's rdma_rxe is not loaded on this node.",
-  };
+/** Whether `install` has met a node that takes no programs. */
+export const takesNoPrograms = async ({ runDir }: Config): Promise<boolean> =>
+  (await notedProblem(programsProblemFile(runDir))) !== undefined;

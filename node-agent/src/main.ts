@@ -19,7 +19,15 @@ import { AgentCertificate } from './node/certificates/agent-certificate.ts';
 import { nodeOperations } from './node/operations.ts';
 import { PodNetworkCheck } from './node/pod-ip/pod-network-check.ts';
 import { reasonOf } from './support/errors.ts';
-import { describeNode, idle, install, uninstall, uninstallAll } from './installer.ts';
+import {
+  idle,
+  install,
+  nodeDescriber,
+  takesNoPrograms,
+  uninstall,
+  uninstallAll,
+} from './installer.ts';
+import { Host } from './node/host/host.ts';
 import { Journal } from './support/journal/journal.ts';
 import { removeIncoming } from './reconcilers/orphan-sweep.ts';
 import { Registration } from './node/registration.ts';
@@ -61,12 +69,13 @@ async function run(config: Config): Promise<void> {
           look: () => podIp.look(),
         })
       : undefined;
+  const describer = nodeDescriber(config);
   const registration = new Registration({
     ...{ api, log, clock: realClock, nodeName, address, namespace },
     cpuFeatures: await cpuFeatures(),
     completionVectors: await completionVectors(),
     securityModules: await securityModules(),
-    describe: (known) => describeNode(config, known),
+    describe: () => describer.describe(),
     podNetwork: podNetwork && ((signal) => podNetwork.describe(signal)),
   });
   const certificate = new AgentCertificate({
@@ -75,10 +84,19 @@ async function run(config: Config): Promise<void> {
   });
   const { leaseProblem, nodeProblem } = registration;
   const { problem: certificateProblem } = certificate;
+  const host = new Host(config.host);
   const requestsProblem = (): string | undefined => agent.problem;
   const health = await serveHealth(
     config.metricsPort,
-    readyChecks({ config, requestsProblem, leaseProblem, nodeProblem, certificateProblem }),
+    readyChecks({
+      ...{ requestsProblem, leaseProblem, nodeProblem, certificateProblem },
+      config: {
+        installDir: host.path(config.installDir),
+        cniBinDir: host.path(config.cniBinDir),
+        socketPath: config.socketPath,
+      },
+      takesNoFiles: () => takesNoPrograms(config),
+    }),
   );
   const { signal } = stop;
   await Promise.all([agent.run(signal), registration.run(signal), certificate.run(signal)]);

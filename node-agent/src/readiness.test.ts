@@ -58,6 +58,12 @@ describe('the agent is ready', () => {
     expect((await problems())['files']).toContain(path(name));
   });
 
+  it('without any file on a node that takes none: an update must not wait for it', async () => {
+    rmSync(path('opt'), { recursive: true });
+    expect(await problems({ takesNoFiles: async () => true })).toEqual({});
+    expect(Object.keys(await problems({ takesNoFiles: async () => false }))).toEqual(['files']);
+  });
+
   it('not with a program that cannot be executed', async () => {
     chmodSync(path('opt/bin/criu'), 0o644);
     expect((await problems())['files']).toContain('criu');

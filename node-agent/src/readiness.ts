@@ -12,12 +12,15 @@ const programs = ['bin/sealift-runc', 'bin/runc', 'bin/criu'];
 const libraries = ['lib/criu/ibverbs_plugin.so'];
 
 export interface ReadinessParts {
+  /** Directories as the agent sees them. */
   readonly config: Pick<Config, 'installDir' | 'cniBinDir' | 'socketPath'>;
   /** Why the agent does not know of all of its requests. */
   readonly requestsProblem: () => string | undefined;
   readonly leaseProblem: () => string | undefined;
   readonly nodeProblem: () => string | undefined;
   readonly certificateProblem: () => string | undefined;
+  /** The node takes no files. It says so on the Node object; an update of the DaemonSet must not wait for it. */
+  readonly takesNoFiles?: () => Promise<boolean>;
 }
 
 export function readyChecks(parts: ReadinessParts): Record<string, ReadyCheck> {
@@ -28,7 +31,7 @@ export function readyChecks(parts: ReadinessParts): Record<string, ReadyCheck> {
     node: nodeProblem,
     certificate: certificateProblem,
     socket: () => socketProblem(config.socketPath),
-    files: () => filesProblem(config),
+    files: async () => ((await parts.takesNoFiles?.()) ? undefined : filesProblem(config)),
   };
 }
 

@@ -49,14 +49,14 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 {{- end }}
 
-{{- /* What the agent's containers see of the node. */ -}}
+{{- /* What the agent's containers see of the node. /opt/sealift and the directory of CNI plugins are not among it: whoever
+  mounts makes them, and on a node where they cannot be made no container would start that could say so. The agent finds them
+  through the host's init. */ -}}
 {{- define "sealift.agentMounts" -}}
-- { name: bundle, mountPath: /opt/sealift }
 - { name: state, mountPath: /var/lib/sealift }
 - { name: run, mountPath: /run/sealift }
 - { name: runtime, mountPath: /run/containerd, mountPropagation: HostToContainer }
 - { name: kubelet, mountPath: /var/lib/kubelet, mountPropagation: HostToContainer }
-- { name: cni, mountPath: {{ .Values.agent.cniBinDir | quote }} }
 - { name: modules, mountPath: /lib/modules, readOnly: true }
 - { name: dev, mountPath: /dev }
 {{- end }}

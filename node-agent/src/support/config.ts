@@ -37,12 +37,12 @@ const environment = z.object({
     .default('sealift'),
   /** Directory of the image whose files the agent installs on the node. */
   SEALIFT_BUNDLE: directory.default('/opt/bundle'),
-  /** Directory of the node into which they go. The programs work in this directory only. */
+  /** Directory of the node into which they go, by the node's own paths. The programs work in this directory only. */
   SEALIFT_INSTALL_DIR: directory.default('/opt/sealift'),
   /** Where the agent sees the host's files; `/` if the agent runs on the host itself. */
   SEALIFT_HOST_ROOT: directory.default('/proc/1/root'),
-  /** Program that enters the host's mount namespace; empty if the agent runs on the host itself. */
-  SEALIFT_HOST_ENTER: z.string().default('/opt/sealift/bin/sealift-host'),
+  /** Program of the image that enters the host's mount namespace; empty if the agent runs on the host itself. */
+  SEALIFT_HOST_ENTER: z.string().default('/opt/bundle/bin/sealift-host'),
 });
 
 export interface Config {
@@ -71,6 +71,7 @@ export interface Config {
   failureDir: string;
   socketPath: string;
   podNetwork: { readonly network: string; readonly looksAtNodes: boolean } | undefined;
+  /** On the host; the agent sees it by `Host.path`, as `installDir`. */
   cniBinDir: string;
   bundleDir: string;
   installDir: string;

@@ -32,8 +32,9 @@ export class RdmaDriver {
     if ((await addon.rdmaNetnsMode()) === 'exclusive') return;
     throw new AgentError(
       'NetnsModeShared',
-      'All network namespaces of this node share the RDMA devices. Run `rdma system set netns exclusive` at boot, ' +
-        'before any container starts, or load ib_core with netns_mode=0.',
+      'All network namespaces of this node share the RDMA devices, and the kernel changes that only while there is no container. ' +
+        'Write `options ib_core netns_mode=0` into a file of /etc/modprobe.d, make the initramfs anew (Debian: update-initramfs -u), ' +
+        'and reboot the node.',
     );
   }
 

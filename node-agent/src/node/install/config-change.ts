@@ -17,6 +17,8 @@ export interface RuntimeParts {
   readonly containerd: Containerd;
   /** Directory that does not outlive a boot, `/run/sealift`. */
   readonly runDir: string;
+  /** Directory that outlives a boot, `/var/lib/sealift`. */
+  readonly stateDir: string;
   /** Runs work while no other node of the cluster runs such work. */
   readonly alone: (work: () => Promise<void>) => Promise<void>;
   /** Resolves once containerd serves the kubelet again. @throws AgentError RuntimeFailed */
@@ -86,8 +88,8 @@ async function replaceOn(host: Host, { path, content }: FileChange, like = path)
     if (code === undefined) throw error;
     throw new AgentError(
       'RuntimeUnsupported',
-      `${path} cannot be changed (${code}): it is read-only, or mounted. Add the runtime handler by the means that make the ` +
-        'file, as charts/sealift/README.md says, and set agent.runtime.configure to false.',
+      `${path} cannot be changed (${code}): it is read-only, or mounted. Add or remove the runtime handler by the means that ` +
+        'make the file, as charts/sealift/README.md says, and set agent.runtime.configure to false.',
       { cause: error },
     );
   }

@@ -34,7 +34,7 @@ export interface ConfigFile {
 }
 
 /** A line without its comment. A `#` in a string is none. */
-function withoutComment(line: string): string {
+export function withoutComment(line: string): string {
   let quote = '';
   for (let n = 0; n < line.length; n++) {
     const char = line[n] ?? '';
@@ -57,6 +57,18 @@ const keysOf = (dotted: string): string[] =>
   [...dotted.matchAll(/"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+)/g)].map(
     (match) => match[1] ?? match[2] ?? match[3] ?? '',
   );
+
+/** Keys of a table's header; undefined for any other line. @param line without its comment */
+export function headerOf(line: string): string[] | undefined {
+  const header = HEADER.exec(line);
+  return header ? keysOf(header[1] ?? '') : undefined;
+}
+
+/** A line's key and its value as it is written. @param line without its comment */
+export function pairOf(line: string): { keys: string[]; value: string } | undefined {
+  const pair = PAIR.exec(line);
+  return pair ? { keys: keysOf(pair[1] ?? ''), value: pair[2] ?? '' } : undefined;
+}
 
 /** The imports before the first table: behind it, the key would be one of that table. */
 function importsIn(lines: readonly string[]): string[] {
@@ -83,17 +95,17 @@ export function readConfigFile(text: string): ConfigFile {
   const plain = text.replaceAll(/"""[\s\S]*?"""|\'\'\'[\s\S]*?\'\'\'/g, "''");
   const lines = plain.split('\n').map(withoutComment);
   for (const line of lines) {
-    const header = HEADER.exec(line);
+    const header = headerOf(line);
     if (header) {
-      table = keysOf(header[1] ?? '');
+      table = header;
       tables.push(table);
       continue;
     }
-    const pair = PAIR.exec(line);
+    const pair = pairOf(line);
     if (!pair) continue;
-    const key = [...table, ...keysOf(pair[1] ?? '')].join(' ');
-    values.set(key, pair[2] ?? '');
-    if (key === 'version') version = Number(pair[2]);
+    const key = [...table, ...pair.keys].join(' ');
+    values.set(key, pair.value);
+    if (key === 'version') version = Number(pair.value);
   }
   return { version, imports: importsIn(lines), tables, values };
 }
@@ -125,13 +137,19 @@ export interface Runtime {
   readonly options: ReadonlyMap<string, string>;
 }
 
+/** Name of the runtime handler that a table's or a value's keys are of; undefined if of none. */
+export function handlerAt(keys: readonly string[]): string | undefined {
+  const [plugins, section = '', containerd, runtimes, name] = keys;
+  const isOne = plugins === 'plugins' && containerd === 'containerd' && runtimes === 'runtimes';
+  return isOne && Object.values(CRI_SECTION).includes(section) ? name : undefined;
+}
+
 /** The runtime handlers of a file, by name. */
 export function runtimesOf(file: ConfigFile): Map<string, Runtime> {
   const found = new Map<string, { settings: Map<string, string>; options: Map<string, string> }>();
   const at = (keys: readonly string[]) => {
-    const [plugins, section = '', containerd, runtimes, name] = keys;
-    const isOne = plugins === 'plugins' && containerd === 'containerd' && runtimes === 'runtimes';
-    if (!isOne || name === undefined || !Object.values(CRI_SECTION).includes(section)) return;
+    const name = handlerAt(keys);
+    if (name === undefined) return;
     const one = found.get(name) ?? { settings: new Map(), options: new Map() };
     found.set(name, one);
     return one;

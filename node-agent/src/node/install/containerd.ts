@@ -20,7 +20,7 @@ export interface Containerd {
 const STATE_DIR = '/run/containerd';
 /** Where the kubelet finds it, unless somebody has told it otherwise. */
 export const SOCKET = `${STATE_DIR}/containerd.sock`;
-const DEFAULT_CONFIG = '/etc/containerd/config.toml';
+export const DEFAULT_CONFIG = '/etc/containerd/config.toml';
 /** Distributions that write containerd's configuration anew at each start, from templates of their own. */
 const GENERATED = /\/(rancher|k0s|microk8s)\//;
 

@@ -3,7 +3,13 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadDriver, loadInfiniBand, requireDriver, type Kernel } from './driver.ts';
+import {
+  isSealiftsDriver,
+  loadDriver,
+  loadInfiniBand,
+  requireDriver,
+  type Kernel,
+} from './driver.ts';
 
 describe('InfiniBand', () => {
   const asked = async (isLoaded: boolean): Promise<string[]> => {
@@ -38,9 +44,17 @@ describe('the driver', () => {
 
   /** A kernel, by default with nothing loaded. Its own driver has no ABI of Sealift's. */
   const kernel = (
-    o: { release?: string; stock?: boolean; devices?: string[]; refuses?: string } = {},
+    o: {
+      release?: string;
+      stock?: boolean;
+      /** Sealift's own, of another ABI. */
+      older?: boolean;
+      shared?: boolean;
+      devices?: string[];
+      refuses?: string;
+    } = {},
   ) => {
-    let driver = o.stock ? 'stock' : 'none';
+    let driver = o.stock ? 'stock' : o.older ? 'older' : 'none';
     const of: Kernel = {
       kernelRelease: () => o.release ?? '6.12.1-test',
       moduleLoaded: () => driver !== 'none',
@@ -66,7 +80,14 @@ describe('the driver', () => {
       },
     };
     const load = () =>
-      loadDriver(host, modulesDir, of, async () => (driver === 'sealift' ? 'rxe-7' : undefined));
+      loadDriver(
+        {
+          ...{ host, modulesDir, isOwn: () => driver === 'older' },
+          isShared: async () => o.shared ?? false,
+        },
+        of,
+        async () => (driver === 'sealift' ? 'rxe-7' : undefined),
+      );
     return { of, load };
   };
   const modprobe = 'modprobe --all ib_uverbs rdma_ucm udp_tunnel ip6_udp_tunnel';
@@ -112,6 +133,42 @@ describe('the driver', () => {
       });
     },
   );
+
+  it('takes the place of an older one of Sealift’s that nobody uses, which does not come back at the uninstall', async () => {
+    expect(await kernel({ older: true }).load()).toEqual({ abi: 'rxe-7', replacedDriver: false });
+    expect(did).toEqual([modprobe, 'delete', 'finit']);
+  });
+
+  it('leaves an older one of Sealift’s to the pods that use it: their devices are not to be deleted', async () => {
+    const load = kernel({ older: true, devices: ['rxe0123456789'] }).load();
+    await expect(load).rejects.toMatchObject({
+      code: 'DriverOutdated',
+      message: expect.stringMatching(/rxe0123456789.*kubectl drain.*reboot/) as string,
+    });
+    await expect(load).rejects.not.toThrow('rdma link delete');
+    expect(did).toEqual([modprobe]);
+  });
+
+  it.each([
+    ['older', 'DriverOutdated'],
+    ['stock', 'DriverMissing'],
+  ])('leaves an %s one in a kernel of several nodes', async (kind, code) => {
+    const load = kernel({ [kind]: true, shared: true }).load();
+    await expect(load).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining('shares its kernel') as string,
+    });
+    expect(did).toEqual([]);
+  });
+
+  it('is known as Sealift’s by the note of this boot, or by its parameter', async () => {
+    expect(isSealiftsDriver([], modulesDir)).toBe(false);
+    expect(isSealiftsDriver(['rdma_rxe'], modulesDir)).toBe(true);
+    await mkdir(join(modulesDir, 'module/rdma_rxe/parameters'), { recursive: true });
+    expect(isSealiftsDriver([], modulesDir)).toBe(false);
+    await writeFile(join(modulesDir, 'module/rdma_rxe/parameters/fault'), '');
+    expect(isSealiftsDriver([], modulesDir)).toBe(true);
+  });
 
   it('comes back as the distribution’s if the kernel refuses Sealift’s', async () => {
     await expect(kernel({ stock: true, refuses: 'ENOEXEC' }).load()).rejects.toThrow('log');

@@ -89,15 +89,23 @@ async function missing(modulesDir: string, release: string): Promise<AgentError>
   );
 }
 
+export interface DriverParts {
+  readonly host: Pick<Host, 'check' | 'run'>;
+  /** Directory with `<kernel release>/rdma_rxe.ko`, as the agent sees it. */
+  readonly modulesDir: string;
+  /** The rdma_rxe that is loaded is one of Sealift's, of whatever version. */
+  readonly isOwn: () => boolean;
+  /** Whether other nodes have the same kernel, or may have. */
+  readonly isShared: () => Promise<boolean>;
+}
+
 /**
  * Loads the driver, unless Sealift's is loaded already: a node that is a container finds it there, and may load nothing.
- * @param modulesDir directory with `<kernel release>/rdma_rxe.ko`, as the agent sees it
  * @returns the driver's ABI, and whether the distribution's rdma_rxe had to give way
- * @throws AgentError DriverMissing, RuntimeFailed
+ * @throws AgentError DriverMissing, DriverOutdated, RuntimeFailed
  */
 export async function loadDriver(
-  host: Pick<Host, 'check' | 'run'>,
-  modulesDir: string,
+  { host, modulesDir, isOwn, isShared }: DriverParts,
   of: Kernel = addon,
   abiOf = loadedAbi,
 ): Promise<{ abi: string; replacedDriver: boolean }> {
@@ -109,11 +117,13 @@ export async function loadDriver(
     await host.run('modprobe', ['--all', '--quiet', ...dependencies]);
     return { abi: present, replacedDriver: false };
   }
-  const replacedDriver = of.moduleLoaded(DRIVER);
+  const isThere = of.moduleLoaded(DRIVER);
+  const replacedDriver = isThere && !isOwn();
+  if (isThere && (await isShared())) throw replacedDriver ? foreignShared() : outdatedShared();
   if (!existsSync(file)) throw await missing(modulesDir, release);
   await host.check('modprobe', ['--all', ...dependencies]);
   // Not before it is known that there is another one.
-  if (replacedDriver) await unloadForeign(of);
+  if (isThere) await (replacedDriver ? unloadForeign(of) : unloadOutdated(of));
   try {
     await of.finitModule(file);
   } catch (error) {
@@ -128,6 +138,48 @@ export async function loadDriver(
     'DriverMissing',
     `${file} is loaded but does not answer Sealift's methods. Build native/rxe again for this version.`,
   );
+}
+
+/** Sealift's driver has a parameter that the distribution's has not. */
+export const isSealiftsDriver = (noted: readonly string[], sys = '/sys'): boolean =>
+  noted.includes(DRIVER) || existsSync(`${sys}/module/${DRIVER}/parameters/fault`);
+
+const byHand =
+  'load the one of this version as charts/sealift/README.md says under "What the agents do to nodes"';
+
+const foreignShared = (): AgentError =>
+  new AgentError(
+    'DriverMissing',
+    "This node shares its kernel with other nodes, and the distribution's rdma_rxe is loaded in it. No agent unloads it there. " +
+      `Unload it on the machine, where nobody uses it, and ${byHand}.`,
+  );
+
+const outdatedShared = (): AgentError =>
+  new AgentError(
+    'DriverOutdated',
+    'This node shares its kernel with other nodes, and an rdma_rxe of another version of Sealift is loaded in it. No agent ' +
+      'unloads it there. Delete the pods with RDMA devices of all these nodes, unload rdma_rxe on the machine, and ' +
+      `${byHand}.`,
+  );
+
+const outdated = (there: string, cause?: unknown): AgentError =>
+  new AgentError(
+    'DriverOutdated',
+    `The rdma_rxe of another version of Sealift is loaded on this node, and in use: ${there}. Pods keep their devices, but none ` +
+      "can be moved to or from here. Delete this node's pods with RDMA devices (kubectl drain), then delete the agent's pod of " +
+      'this node: the next one loads the driver of this version. Or reboot the node.',
+    { cause },
+  );
+
+/** Unloads a driver of another version of Sealift, where nobody has a device of it. @throws AgentError DriverOutdated */
+async function unloadOutdated(of: Kernel): Promise<void> {
+  const there = await deviceThere(of, '/proc', (name) => name.startsWith(PROBE));
+  if (there !== undefined) throw outdated(there);
+  try {
+    await of.deleteModule(DRIVER);
+  } catch (error) {
+    throw outdated(error instanceof Error ? error.message : String(error), error);
+  }
 }
 
 /** What loading the driver asks the kernel. */

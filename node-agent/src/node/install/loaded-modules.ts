@@ -48,9 +48,10 @@ export async function noteLoaded(
   runDir: string,
   before: readonly string[],
   replacedDriver: boolean,
+  present = presentModules(),
 ): Promise<void> {
   const earlier = await loadedModules(runDir);
-  const names = presentModules().filter((name) => !before.includes(name));
+  const names = present.filter((name) => !before.includes(name));
   const noted: LoadedModules = {
     names: [...new Set([...earlier.names, ...names])],
     replacedDriver: earlier.replacedDriver || replacedDriver,

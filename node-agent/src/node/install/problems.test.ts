@@ -35,6 +35,7 @@ describe('the runtime', () => {
       host,
       {
         ...{ handler: 'sealift', binary, runDir: root, configured: o.configured ?? true },
+        restart: 'kubectl delete pod one',
         runtimeVersion: o.version ?? 'containerd://1.7.24',
       },
       async () => o.find?.() ?? { mainFile: MAIN },
@@ -71,6 +72,7 @@ describe('the runtime', () => {
     expect(await problem()).toEqual(noted);
     await noteProblem(runtimeProblemFile(root), undefined);
     expect((await problem())?.message).not.toContain('Set agent.runtime.configure');
+    expect((await problem())?.message).toContain('run kubectl delete pod one');
     // A note that was not written to its end.
     await put('/runtime-problem.json', '{"code":');
     expect((await problem())?.code).toBe('HandlerMissing');

@@ -5,7 +5,7 @@ import { readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as addon from '../../../../native/addon/index.ts';
 import { messageOf } from '../../../../kube/src/index.ts';
-import { reasonOf, type Failure } from '../../support/errors.ts';
+import { isErrno, reasonOf, type Failure } from '../../support/errors.ts';
 import { namesIn, textOf } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
 import type { HandlerOptions } from './containerd-config.ts';
@@ -19,6 +19,30 @@ const CNI_CONFIG_DIR = '/etc/cni/net.d';
 export const runtimeProblemFile = (runDir: string): string => join(runDir, 'runtime-problem.json');
 /** In the agent's run directory: why the driver could not be loaded. */
 export const driverProblemFile = (runDir: string): string => join(runDir, 'driver-problem.json');
+
+/** In the agent's run directory: why the programs could not be put onto the node. */
+export const programsProblemFile = (runDir: string): string =>
+  join(runDir, 'programs-problem.json');
+
+const READ_ONLY = ['EROFS', 'EACCES', 'EPERM'];
+
+/** Why a node takes no programs, if that is the node's own state, which another attempt does not change; else undefined. */
+export function programsProblem(error: unknown): Failure | undefined {
+  const failure = reasonOf(error);
+  if (failure.code === 'DiskFull') {
+    const message = `This node has no room for Sealift's programs: ${messageOf(error)}. Free space below /opt and in the directory of CNI plugins, then delete the agent's pod of this node.`;
+    return { code: 'DiskFull', message };
+  }
+  const code = READ_ONLY.find((one) => isErrno(error, one));
+  if (code === undefined) return undefined;
+  return {
+    code: 'NodeReadOnly',
+    message:
+      `This node takes no programs (${messageOf(error)}). Sealift needs /opt/sealift and the directory of CNI plugins, which ` +
+      "agent.cniBinDir names, to be writable. Make them so, then delete the agent's pod of this node, or keep the agent off this " +
+      'node with agent.nodeSelector.',
+  };
+}
 
 /** Writes down why something could not be installed; undefined: it could. */
 export async function noteProblem(path: string, problem: Failure | undefined): Promise<void> {
@@ -57,6 +81,8 @@ export async function runtimeProblem(
     readonly runtimeVersion: string;
     readonly configured: boolean;
     readonly runDir: string;
+    /** The command by which the installer runs again: an agent's container that ends starts again without its init container. */
+    readonly restart: string;
   },
   containerd: () => Promise<Pick<Containerd, 'mainFile'>> = knownContainerd,
 ): Promise<Failure | undefined> {
@@ -69,7 +95,7 @@ export async function runtimeProblem(
     const noted = o.configured ? await notedProblem(runtimeProblemFile(o.runDir)) : undefined;
     if (noted) return noted;
     const advice = o.configured
-      ? 'It was there, or is being added. If this stays, restart the agent.'
+      ? `Something has written the configuration anew since, or the handler is being added. If this stays, run ${o.restart}: the agent adds it again.`
       : 'Set agent.runtime.configure to true in the chart, or add the handler as charts/sealift/README.md says.';
     return {
       code: 'HandlerMissing',

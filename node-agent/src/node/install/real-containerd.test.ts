@@ -115,7 +115,13 @@ eachContainerd()('containerd %s', { timeout: 60_000 }, (version, program) => {
     const host = new NodeWithContainerd({ root: '/' });
     const runDir = await mkdtemp(join(tmpdir(), 'containerd-run-'));
     const parts: RuntimeParts = {
-      ...{ host, runDir, alone: (work) => work(), answers: async () => undefined },
+      ...{
+        host,
+        runDir,
+        stateDir: runDir,
+        alone: (work) => work(),
+        answers: async () => undefined,
+      },
       containerd: { pid: 1, program, mainFile, unit: 'containerd.service' },
     };
     return { host, mainFile, parts };
@@ -147,6 +153,66 @@ eachContainerd()('containerd %s', { timeout: 60_000 }, (version, program) => {
       expect(await files()).toEqual(before);
     },
   );
+
+  /** What an administrator does after an update of containerd: the comments of the file go, and what they enclosed stays. */
+  const migrate = async (mainFile: string): Promise<void> => {
+    const command = ['--config', mainFile, 'config', major >= 2 ? 'migrate' : 'dump'];
+    const said = execFileSync(program, command, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    // The dump of 1.7, which knows no migration, lists the main file among them.
+    const text = major >= 2 ? said : said.replace(/^imports = .*\n/m, '');
+    expect(text).not.toContain('Sealift');
+    await writeFile(mainFile, text);
+  };
+
+  it.each(layouts.filter((one) => (one.major ?? major) <= major))(
+    'loses the handler of $name and nothing else, after containerd itself has written the file anew',
+    async ({ main = '', dropIns }) => {
+      const { host, mainFile, parts } = await prepare(main, dropIns);
+      await addHandler(parts, major, options);
+      await migrate(mainFile);
+      const seen = readConfigFile(dump(mainFile));
+      expect(binaryOf(seen, 'sealift')).toBe(options.binary);
+      // As it is at the next start of the agent.
+      await addHandler(parts, major, options);
+      expect(await removeHandler(parts)).toBe('restarted');
+      const after = readConfigFile(dump(mainFile));
+      expect([...runtimesOf(after).keys()]).not.toContain('sealift');
+      const others = [...seen.values].filter(([key]) => !/ runtimes sealift( |$)/.test(key));
+      expect(withSortedImports(new Map(others))).toEqual(withSortedImports(after.values));
+      expect(await readFile(mainFile, 'utf8')).not.toContain('sealift');
+      expect(Object.keys(await files()).filter((path) => path.includes('sealift'))).toEqual([]);
+      expect(host.restarts).toBe(2);
+    },
+  );
+
+  it('keeps a handler that somebody else has put there, with the same program', async () => {
+    const section = major >= 2 ? CRI3 : CRI2;
+    const main = `version = ${major >= 2 ? 3 : 2}\n[${section}.containerd.runtimes.sealift]\n  runtime_type = 'io.containerd.runc.v2'\n[${section}.containerd.runtimes.sealift.options]\n  BinaryName = '${options.binary}'\n[${section}.containerd.runtimes.runc]\n  runtime_type = 'io.containerd.runc.v2'\n`;
+    const { host, parts } = await prepare(main);
+    const before = await files();
+    expect(await addHandler(parts, major, options)).toBe('present');
+    expect(await removeHandler(parts)).toBe('unchanged');
+    expect(await files()).toEqual(before);
+    expect(host.restarts).toBe(0);
+  });
+
+  it('says so where the handler has a form that it does not take out', async () => {
+    const { host, mainFile, parts } = await prepare('');
+    await addHandler(parts, major, options);
+    const section = major >= 2 ? CRI3 : CRI2;
+    const runtime = `{ runtime_type = "io.containerd.runc.v2", options = { BinaryName = "${options.binary}" } }`;
+    const inline = `version = ${major >= 2 ? 3 : 2}\n[${section}.containerd]\n  runtimes = { runc = { runtime_type = "io.containerd.runc.v2" }, sealift = ${runtime} }\n`;
+    await writeFile(mainFile, inline);
+    await expect(removeHandler(parts)).rejects.toMatchObject({
+      code: 'HandlerLeft',
+      message: expect.stringContaining(mainFile) as string,
+    });
+    expect(await readFile(mainFile, 'utf8')).toBe(inline);
+    expect(host.restarts).toBe(1);
+  });
 
   it.each([
     ['no TOML', 'version = 2\n[plugins\n', 'before Sealift has changed anything'],

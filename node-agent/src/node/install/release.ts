@@ -55,10 +55,12 @@ export async function installRelease(bundleDir: string, installDir: string): Pro
   return release;
 }
 
-/** Installs the CNI delegate by rename, because containerd may be running the old one at this moment. */
+/**
+ * Installs the CNI delegate by rename, because containerd may be running the old one at this moment.
+ * @param installDir and `cniBinDir`, which is there, as the agent sees them
+ */
 export async function installCni(installDir: string, cniBinDir: string): Promise<void> {
   const target = join(cniBinDir, 'sealift');
-  await mkdir(cniBinDir, { recursive: true });
   await copyFile(join(installDir, 'bin', 'sealift'), `${target}.new`);
   await rename(`${target}.new`, target);
 }

@@ -79,6 +79,7 @@ beforeEach(async () => {
       unit: 'containerd.service',
     },
     runDir: join(root, 'run/sealift'),
+    stateDir: join(root, 'var/lib/sealift'),
     async answers() {
       did.push('answers');
     },

@@ -3,7 +3,7 @@
 // container. containerd is restarted only if its configuration has changed, and by one node at a time.
 import { glob, rmdir } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { dirname, isAbsolute, join } from 'node:path';
+import { dirname, isAbsolute, join, relative } from 'node:path';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import { textOf } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
@@ -25,25 +25,36 @@ import {
   type HandlerOptions,
   type Plan,
 } from './containerd-config.ts';
-import { effectiveConfig, refuseOtherState } from './containerd.ts';
+import { DEFAULT_CONFIG, effectiveConfig, refuseOtherState } from './containerd.ts';
+import { handlerNote, noteHandler } from './handler-note.ts';
+import { handlersOf, withoutHandlersOf } from './handler-tables.ts';
 
 export type { RuntimeParts } from './config-change.ts';
 
 /** What has become of the handler. */
 export type Outcome = 'present' | 'unchanged' | 'restarted';
 
-/** Texts of what the main file imports, but for the installer's own drop-in. */
-async function importedTexts(host: Host, mainFile: string, main: string): Promise<string[]> {
-  const texts: string[] = [];
+/** What the main file imports, but for the installer's own drop-in. Paths are those of the host. */
+async function importedFiles(
+  host: Host,
+  mainFile: string,
+  main: string,
+): Promise<{ path: string; text: string }[]> {
+  const files: { path: string; text: string }[] = [];
   for (const pattern of readConfigFile(main).imports) {
     const absolute = isAbsolute(pattern) ? pattern : join(dirname(mainFile), pattern);
-    for await (const path of glob(host.path(absolute))) {
-      const text = await textOf(path);
-      if (text !== undefined && !isOwn(text)) texts.push(text);
+    const root = host.path('/');
+    for await (const seen of glob(host.path(absolute))) {
+      const text = await textOf(seen);
+      if (text !== undefined && !isOwn(text))
+        files.push({ path: `/${relative(root, seen)}`, text });
     }
   }
-  return texts;
+  return files;
 }
+
+const importedTexts = async (host: Host, mainFile: string, main: string): Promise<string[]> =>
+  (await importedFiles(host, mainFile, main)).map(({ text }) => text);
 
 /** The installer's drop-in; undefined where there is none, or one of somebody else. */
 async function ownDropIn(host: Host, mainFile: string): Promise<string | undefined> {
@@ -137,7 +148,7 @@ export async function addHandler(
   major: number,
   options: HandlerOptions,
 ): Promise<Outcome> {
-  const { host, containerd, runDir } = parts;
+  const { host, containerd, runDir, stateDir } = parts;
   const { mainFile } = containerd;
   const { plan: planned, main, dropIn, present } = await plan(parts, major, options);
   if (planned.kind === 'present') {
@@ -153,7 +164,13 @@ export async function addHandler(
   if (path === mainFile && dropIn !== undefined)
     changes.push({ path: dropInOf(mainFile), content: undefined });
   const isSame = changes.length === 1 && (await textOf(host.path(path))) === content;
-  if (isSame && (await pendingChange(runDir)) === undefined) return 'unchanged';
+  const noted = await handlerNote(stateDir);
+  const note = { mainFile, binary: options.binary };
+  if (isSame && (await pendingChange(runDir)) === undefined) {
+    // An earlier version of the agent has added it.
+    if (!noted) await noteHandler(stateDir, note);
+    return 'unchanged';
+  }
   const checkOthers = (effective: string): void => {
     const changed = changedBeside(present, effective, options);
     if (changed !== undefined)
@@ -175,26 +192,139 @@ export async function addHandler(
   };
   // An older drop-in of the installer overrides what the trial says of the handler.
   await tryConfig(parts, trial, dropIn === undefined ? check : checkOthers);
-  await changeConfig(parts, changes, check);
+  await noteHandler(stateDir, note);
+  try {
+    await changeConfig(parts, changes, check);
+  } catch (error) {
+    await noteHandler(stateDir, noted);
+    throw error;
+  }
   return 'restarted';
 }
 
-/** Takes out what `addHandler` has put in. @throws AgentError RuntimeFailed; then the configuration is as it was */
-export async function removeHandler(parts: RuntimeParts): Promise<Outcome> {
-  const { host, containerd } = parts;
-  const { mainFile } = containerd;
+/** A handler is there whose program the uninstall would remove. */
+const handlerLeft = (binary: string, where: string, cause?: unknown): AgentError =>
+  new AgentError(
+    'HandlerLeft',
+    `containerd's configuration on this node (${where}) has a runtime handler that starts ${binary}, and Sealift cannot take it out` +
+      `${cause === undefined ? ', because it is in a form of its own' : `: ${reasonOf(cause).message}`}. ` +
+      'Remove it there and restart containerd; the uninstall then goes on.',
+    { cause },
+  );
+
+/**
+ * For a node on which no containerd was found that Sealift works with: nothing that the installer has added is in the files
+ * where it would be.
+ * @throws AgentError HandlerLeft
+ */
+export async function refuseLeftHandler(
+  host: Host,
+  stateDir: string,
+  cause: unknown,
+): Promise<void> {
+  const noted = await handlerNote(stateDir);
+  for (const mainFile of new Set([DEFAULT_CONFIG, noted?.mainFile ?? DEFAULT_CONFIG])) {
+    for (const path of [mainFile, dropInOf(mainFile)]) {
+      const text = (await textOf(host.path(path))) ?? '';
+      const isLeft = noted !== undefined && handlersOf(text, noted.binary).length > 0;
+      if (isLeft || withoutHandler(text) !== text)
+        throw handlerLeft(noted?.binary ?? 'sealift-runc', path, cause);
+    }
+  }
+}
+
+/** What is to become of the files, so that nothing is left of what the installer has added. */
+async function planRemoval(
+  { host, containerd: { mainFile } }: RuntimeParts,
+  binary: string | undefined,
+): Promise<{
+  changes: FileChange[];
+  main: string;
+  dropIn: string | undefined;
+  unmarked: string[];
+}> {
   const dropIn = await ownDropIn(host, mainFile);
   const main = await textOf(host.path(mainFile));
   const changes: FileChange[] = [];
+  /** Files that have the handler without the installer's comments. */
+  const unmarked: string[] = [];
   if (dropIn !== undefined) changes.push({ path: dropInOf(mainFile), content: undefined });
-  const rest = main === undefined ? '' : withoutHandler(main);
+  const strip = (path: string, text: string): string => {
+    if (binary === undefined || handlersOf(text, binary).length === 0) return text;
+    unmarked.push(path);
+    return withoutHandlersOf(text, binary);
+  };
+  for (const { path, text } of await importedFiles(host, mainFile, main ?? '')) {
+    const content = strip(path, text);
+    if (content !== text) changes.push({ path, content });
+  }
+  const rest = strip(mainFile, withoutHandler(main ?? ''));
   if (main !== undefined && rest !== main)
     changes.push({ path: mainFile, content: rest === '' && hasMadeFile(main) ? undefined : rest });
-  if (changes.length === 0) return 'unchanged';
-  await changeConfig(parts, changes, () => undefined);
+  return { changes, main: rest, dropIn, unmarked };
+}
+
+/**
+ * Takes out what `addHandler` has put in, also where something has written the file anew since.
+ * @throws AgentError RuntimeFailed, RuntimeUnsupported, HandlerLeft; then the configuration is as it was
+ */
+export async function removeHandler(parts: RuntimeParts): Promise<Outcome> {
+  const { host, containerd, stateDir } = parts;
+  const { mainFile } = containerd;
+  const binary = (await handlerNote(stateDir))?.binary;
+  const { changes, main, dropIn, unmarked } = await planRemoval(parts, binary);
+  if (binary !== undefined && unmarked.length > 0)
+    await removeUnmarked(parts, { changes, main, dropIn, binary, where: unmarked.join(', ') });
+  else if (changes.length === 0) {
+    if (binary !== undefined) await refuseOtherForms(parts, binary);
+    return 'unchanged';
+  } else await changeConfig(parts, changes, () => undefined);
   if (dropIn !== undefined && hasMadeDirectory(dropIn))
     await rmdir(host.path(dirname(dropInOf(mainFile)))).catch(() => undefined);
   return 'restarted';
+}
+
+/** Nobody vouches for what is between the tables: so containerd has to say that everything else stays as it is. */
+async function removeUnmarked(
+  parts: RuntimeParts,
+  o: {
+    readonly changes: readonly FileChange[];
+    readonly main: string;
+    readonly dropIn: string | undefined;
+    readonly binary: string;
+    readonly where: string;
+  },
+): Promise<void> {
+  const { binary, where } = o;
+  const present = await presentConfig(parts, o.main);
+  const checkOthers = (effective: string): void => {
+    const changed = changedBeside(present, effective, { handler: '', binary });
+    if (changed === undefined) return;
+    throw new RangeError(`another setting would change, ${changed.replaceAll(' ', '.')}`);
+  };
+  const check = (effective: string): void => {
+    checkOthers(effective);
+    if (handlersOf(effective, binary).length > 0) throw new RangeError('it would stay');
+  };
+  try {
+    const isAlone = o.changes.every(({ path }) => path === parts.containerd.mainFile);
+    // The other files still have it during the trial.
+    await tryConfig(parts, o.main, isAlone ? check : checkOthers);
+    await changeConfig(parts, o.changes, check);
+  } catch (error) {
+    if (error instanceof RangeError) throw handlerLeft(binary, where, error);
+    throw error;
+  }
+}
+
+/** An inline table, or a file that the main file imports by other means. @throws AgentError HandlerLeft, RuntimeFailed */
+async function refuseOtherForms(parts: RuntimeParts, binary: string): Promise<void> {
+  const { host, containerd } = parts;
+  const main = await textOf(host.path(containerd.mainFile));
+  const imported = await importedTexts(host, containerd.mainFile, main ?? '');
+  if (![main ?? '', ...imported].some((text) => text.includes(binary))) return;
+  if (handlersOf(await presentConfig(parts, main), binary).length === 0) return;
+  throw handlerLeft(binary, containerd.mainFile);
 }
 
 /** What containerd's files say of the handler, whoever has put it there. */

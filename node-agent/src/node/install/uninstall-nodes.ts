@@ -20,7 +20,7 @@ import { AgentError } from '../../support/errors.ts';
 import { hasEnded, NOT_ENDED } from '../../support/kept-by.ts';
 import { refuseWhileRequestsRun, releaseRequests } from './release-requests.ts';
 
-const Container = z.looseObject({ name: z.string() });
+const Container = z.looseObject({ name: z.string(), args: z.array(z.string()).default([]) });
 const DaemonSet = z.object({
   metadata: z.looseObject({ name: z.string(), generation: z.number().default(0) }),
   spec: z.looseObject({
@@ -88,6 +88,10 @@ export function uninstalling(of: DaemonSet): object {
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '100%' } };
   return { spec: { updateStrategy, template: { spec: { containers, initContainers } } } };
 }
+
+/** `uninstalling` has been done to it, and nobody has undone it. Pure. */
+const isUninstalling = ({ spec }: DaemonSet): boolean =>
+  spec.template.spec.initContainers.some(({ args }) => args.includes('uninstall'));
 
 /** Every node's pod is of the new kind and runs: its init container has ended well. Pure. */
 export function isDone({ metadata, status }: Pick<DaemonSet, 'metadata' | 'status'>): boolean {
@@ -177,14 +181,25 @@ export async function uninstallNodes(api: Api, log: Logger, o: UninstallOptions)
       hasBegun = true;
       if (await look(api, log, o)) return await letGo(api, log, { ...o, end });
     } catch (error) {
-      if (error instanceof AgentError) throw error;
+      if (error instanceof AgentError) throw keepable(error, o);
       failure = error instanceof Error ? error : new Error(String(error));
       log.warn({ detail: messageOf(error) }, 'no answer about the DaemonSet');
     }
     await sleep(o.everyMs ?? everyMs);
   } while (Date.now() < end);
   if (failure) throw failure;
-  await refuseNodesLeft(api, o);
+  throw keepable(await nodesLeftError(api, o), o);
+}
+
+/** helm marks a release before it runs the hook, and leaves the mark where that fails: then it refuses every upgrade. */
+function keepable(error: AgentError, { name, namespace }: UninstallOptions): AgentError {
+  const release = name.replace(/-agent$/, '');
+  return new AgentError(
+    error.code,
+    `${error.message} To keep Sealift instead, run helm rollback ${release} <revision> -n ${namespace} with the last revision that ` +
+      `helm history ${release} -n ${namespace} shows: helm upgrade alone says "has no deployed releases".`,
+    { cause: error },
+  );
 }
 
 async function begin(api: Api, { namespace, name, handler }: UninstallOptions): Promise<void> {
@@ -223,17 +238,24 @@ async function letGo(
 async function look(api: Api, log: Logger, o: UninstallOptions): Promise<boolean> {
   const now = await unlessNotFound(api.get(daemonSets, o.namespace, o.name));
   if (!now) log.info({ name: o.name }, 'there is no such DaemonSet: nothing to take off the nodes');
+  // helm rollback, or an upgrade, by somebody whose helm has not waited for the end of this: the requests are in use again.
+  if (now && !isUninstalling(now))
+    throw new AgentError(
+      'NodesLeft',
+      `DaemonSet ${o.name} has been put back as it was, so this uninstall has ended. Run helm uninstall again for another.`,
+    );
   if (!now || isDone(now)) return true;
   const { updatedNumberScheduled: updated, desiredNumberScheduled: desired } = now.status;
   log.info({ updated, available: now.status.numberAvailable, desired }, 'waiting for the nodes');
   return false;
 }
 
-async function refuseNodesLeft(api: Api, o: UninstallOptions): Promise<never> {
+async function nodesLeftError(api: Api, o: UninstallOptions): Promise<AgentError> {
   const left = await nodesLeft(api, o);
-  throw new AgentError(
+  return new AgentError(
     'NodesLeft',
     `Sealift is not off these nodes: ${left.join('; ') || 'the DaemonSet has not said that it is done'}. ` +
-      'Mend that, or delete the Node object of one that does not come back; then run helm uninstall again.',
+      'Mend that, or delete the Node object of one that does not come back; then run helm uninstall again. It goes on where it ' +
+      'was: nodes that are done stay so.',
   );
 }

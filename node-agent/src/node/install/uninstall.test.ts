@@ -92,13 +92,15 @@ describe('the programs of a node', () => {
   it('go with all files but images of checkpoints', async () => {
     const at = (name: string): string => join(root, name);
     const directories = {
-      ...{ installDir: at('opt'), stateDir: at('state'), runDir: at('run'), cniBinDir: at('cni') },
+      ...{ installDir: at('opt'), stateDir: at('state'), runDir: at('run') },
+      cniBinDirs: [at('none'), at('old'), at('cni')],
     };
     for (const file of [
       'opt/bin/criu',
       'state/journal/a',
       'run/agent.sock',
       'cni/sealift',
+      'old/sealift',
       'cni/bridge',
     ])
       await put(file);
@@ -107,6 +109,7 @@ describe('the programs of a node', () => {
     expect(await readdir(at('opt'))).toEqual([]);
     expect(await readdir(at('run'))).toEqual([]);
     expect(await readdir(at('cni'))).toEqual(['bridge']);
+    expect(await readdir(at('old'))).toEqual([]);
     expect(await readdir(at('state'))).toEqual(['checkpoints']);
     await rm(at('state/checkpoints/one'), { recursive: true });
     await removeFiles(directories);
@@ -211,14 +214,14 @@ describe('a node without Multus', () => {
 });
 
 describe('all nodes', () => {
-  const daemonSet = (status: object, generation = 2): object => ({
+  const daemonSet = (status: object, generation = 2, arg = 'install'): object => ({
     metadata: { name: 'sealift-agent', namespace: 'sealift', generation },
     spec: {
       template: {
         spec: {
           containers: [{ name: 'agent', image: 'a', args: ['run'], volumeMounts: [{ name: 'x' }] }],
           initContainers: [
-            { name: 'install', image: 'a', args: ['install'], volumeMounts: [{ name: 'x' }] },
+            { name: 'install', image: 'a', args: [arg], volumeMounts: [{ name: 'x' }] },
           ],
         },
       },
@@ -265,7 +268,11 @@ describe('all nodes', () => {
     const api = {
       get: stored.get.bind(stored),
       list: stored.list.bind(stored),
-      merge: async (...[, , , patch]: [unknown, unknown, unknown, object]) => patches.push(patch),
+      async merge(...[, , , patch]: [unknown, unknown, unknown, object]) {
+        patches.push(patch);
+        const { status = {} } = stored.peek(daemonSets, 'sealift', 'sealift-agent') ?? {};
+        stored.put(daemonSets, daemonSet(status, 2, 'uninstall'));
+      },
     } as unknown as Api;
     return { stored, patches, api };
   };
@@ -292,9 +299,21 @@ describe('all nodes', () => {
     // The control plane's own runtime restarts.
     stored.reachable = false;
     await new Promise((resolve) => setTimeout(resolve, 50));
-    stored.put(daemonSets, daemonSet(done));
+    stored.put(daemonSets, daemonSet(done, 2, 'uninstall'));
     stored.reachable = true;
     await waiting;
+  });
+
+  it('are left to a release that was taken back meanwhile: its requests stay protected', async () => {
+    const { stored, patches, api } = server();
+    stored.put(daemonSets, daemonSet({ ...done, numberAvailable: 1 }));
+    const waiting = uninstallNodes(api, log, o);
+    const failed = expect(waiting).rejects.toThrow('has been put back');
+    await expect.poll(() => patches.length).toBe(1);
+    // helm rollback, by somebody whose helm did not wait for the Job's end.
+    stored.put(daemonSets, daemonSet(done, 3));
+    await failed;
+    expect(patches).toHaveLength(1);
   });
 
   it('keep their agents while any pod runs with a runtime class of the handler', async () => {
@@ -319,7 +338,7 @@ describe('all nodes', () => {
       stored.put(pods, userPod('trainer', name, 'Pending'));
       await expect(uninstallNodes(api, log, o)).rejects.toMatchObject({
         code: 'ContainersLeft',
-        message: expect.stringContaining('team/trainer') as string,
+        message: expect.stringMatching(/team\/trainer.*helm rollback sealift <revision>/) as string,
       });
     }
     expect(patches).toEqual([]);
@@ -370,7 +389,9 @@ describe('all nodes', () => {
       message:
         'Sealift is not off these nodes: down: its kubelet does not answer; pulling: waits (ImagePullBackOff); ' +
         'refuses: containerd does not start.; cut: {"mess. ' +
-        'Mend that, or delete the Node object of one that does not come back; then run helm uninstall again.',
+        'Mend that, or delete the Node object of one that does not come back; then run helm uninstall again. It goes on where it ' +
+        'was: nodes that are done stay so. To keep Sealift instead, run helm rollback sealift <revision> -n sealift with the last ' +
+        'revision that helm history sealift -n sealift shows: helm upgrade alone says "has no deployed releases".',
     });
   });
 });

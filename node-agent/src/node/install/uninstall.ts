@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Takes Sealift off a node again: runtime handler, CNI delegate, programs, files, driver. main.ts calls it in the init
 // container of a DaemonSet that is about to be deleted (uninstall-nodes.ts).
+import { existsSync } from 'node:fs';
 import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { labels } from '../../../../crds/src/index.ts';
@@ -46,15 +47,19 @@ export async function refuseWhileKept(api: Pick<Api, 'list'>): Promise<void> {
 
 /**
  * Removes files. Images of checkpoints stay, because helm does not delete their CheckpointRequests. All directories are as the
- * agent sees them. They are mount points, so only their content is removed.
+ * agent sees them. Some are mount points, so only their content is removed. Where there is nothing, nothing is asked of a
+ * read-only file system.
+ * @param o `cniBinDirs`: all that the delegate has been put into
  */
 export async function removeFiles(o: {
   readonly installDir: string;
   readonly stateDir: string;
   readonly runDir: string;
-  readonly cniBinDir: string;
+  readonly cniBinDirs: readonly string[];
 }): Promise<void> {
-  await rm(join(o.cniBinDir, 'sealift'), { force: true });
+  for (const directory of o.cniBinDirs)
+    for (const name of ['sealift', 'sealift.new'])
+      if (existsSync(join(directory, name))) await rm(join(directory, name), { force: true });
   for (const name of await namesIn(o.installDir))
     await rm(join(o.installDir, name), { recursive: true, force: true });
   for (const name of await namesIn(o.stateDir)) {

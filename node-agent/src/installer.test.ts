@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// The installer itself over a directory that stands for the node's root. The kernel, systemd and the API server are replaced;
+// containerd is one that dumps its files.
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { annotations, labels } from '../../crds/src/index.ts';
+import { ApiError, nodes, type Api, type Logger, type Resource } from '../../kube/src/index.ts';
+import { install, takesNoPrograms, uninstall, type Machine } from './installer.ts';
+import type { Kernel } from './node/install/driver.ts';
+import { Host, type RunResult } from './node/host/host.ts';
+import { readConfig, type Config } from './support/config.ts';
+import { AgentError } from './support/errors.ts';
+
+const MAIN = '/etc/containerd/config.toml';
+const main = `version = 2\n[plugins."io.containerd.grpc.v1.cri"]\n  sandbox_image = "own/pause:1"\n`;
+const log = Object.fromEntries(
+  ['info', 'warn', 'error'].map((name) => [name, () => undefined]),
+) as unknown as Logger;
+
+let root = '';
+let config: Config;
+let killMode: string;
+let modules: Set<string>;
+let unmounts: string[];
+const at = (path: string): string => join(root, 'host', path);
+const put = async (path: string, text = ''): Promise<void> => {
+  await mkdir(dirname(at(path)), { recursive: true });
+  await writeFile(at(path), text);
+};
+
+class TestHost extends Host {
+  override async check(program: string, args: readonly string[]): Promise<string> {
+    if (args[0] === 'show') return `KillMode=${killMode}\n`;
+    if (program === 'modprobe') {
+      for (const one of args) if (/^[a-z]+_/.test(one) && !one.includes('=')) modules.add(one);
+    }
+    if (args.at(-1) !== 'dump') return '';
+    const path = args[0] === '--config' ? (args[1] ?? '') : MAIN;
+    return readFile(this.path(path), 'utf8');
+  }
+  override async run(program: string, args: readonly string[]): Promise<RunResult> {
+    return { status: 0, stdout: await this.check(program, args), stderr: '' };
+  }
+}
+
+interface Stored {
+  metadata: { name: string } & Record<string, Record<string, unknown>>;
+}
+
+/** The node's object and Leases. A merge patch takes away what is null. */
+function server(runtime = 'containerd://1.7.24') {
+  const node = {
+    metadata: { name: 'one', labels: {}, annotations: {} },
+    status: { nodeInfo: { containerRuntimeVersion: runtime, bootID: 'boot-1' } },
+  } as unknown as Stored;
+  let lease: Stored | undefined;
+  const merge = (into: Record<string, unknown>, patch: Record<string, unknown>): void => {
+    for (const [key, value] of Object.entries(patch)) {
+      if (value === null) delete into[key];
+      else if (typeof value === 'object' && !Array.isArray(value))
+        merge((into[key] ??= {}) as Record<string, unknown>, value as Record<string, unknown>);
+      else into[key] = value;
+    }
+  };
+  const api = {
+    async get<T>(kind: Resource<T>): Promise<T> {
+      if (kind.plural === nodes.plural) return kind.parse(structuredClone(node));
+      if (!lease) throw new ApiError(404, 'NotFound', 'no lease');
+      return kind.parse(structuredClone(lease));
+    },
+    list: async (kind: Resource<unknown>) => ({
+      items: kind.plural === nodes.plural ? [structuredClone(node)] : [],
+      resourceVersion: '1',
+    }),
+    async create(_: unknown, namespace: string, body: Stored) {
+      lease = structuredClone(body);
+      Object.assign(lease.metadata, { namespace, uid: 'u', resourceVersion: '1' });
+    },
+    async merge(kind: Resource<unknown>, _: string, __: string, patch: Record<string, unknown>) {
+      const to = kind.plural === nodes.plural ? node : lease;
+      if (to) merge(to as unknown as Record<string, unknown>, patch);
+    },
+  } as unknown as Api;
+  return { api, node };
+}
+
+const kernel: Kernel = {
+  kernelRelease: () => '6.12.1-test',
+  moduleLoaded: (name) => modules.has(name),
+  finitModule: async (path) => {
+    await readFile(path);
+    modules.add('rdma_rxe');
+  },
+  deleteModule: async (name) => {
+    if (!modules.delete(name)) throw Object.assign(new Error('none'), { code: 'ENOENT' });
+  },
+  rdmaDevices: async () => [],
+};
+
+const machine = (api: Api, own: Partial<Machine> = {}): Machine => ({
+  api: () => api,
+  kernel,
+  loadedAbi: async () => (modules.has('rdma_rxe') ? 'rxe-9' : undefined),
+  presentModules: () => [...modules],
+  checkNetnsMode: async () => undefined,
+  findContainerd: async () => ({
+    ...{ pid: 1, program: '/usr/bin/containerd', mainFile: MAIN, unit: 'containerd.service' },
+  }),
+  criAnswers: async () => undefined,
+  clearPodIp: async () => undefined,
+  host: () => new TestHost({ root: join(root, 'host') }),
+  ...own,
+});
+
+/** Every file and directory of the node. */
+const seen = async (): Promise<string[]> =>
+  (await readdir(join(root, 'host'), { recursive: true })).sort();
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'installer-'));
+  killMode = 'process';
+  modules = new Set(['ext4']);
+  unmounts = [];
+  for (const name of ['sealift', 'sealift-runc', 'runc', 'criu']) {
+    await mkdir(join(root, 'bundle/bin'), { recursive: true });
+    await writeFile(join(root, 'bundle/bin', name), name);
+  }
+  await mkdir(join(root, 'bundle/modules/6.12.1-test'), { recursive: true });
+  await writeFile(join(root, 'bundle/modules/6.12.1-test/rdma_rxe.ko'), 'ko');
+  await put(MAIN, main);
+  for (const directory of ['opt', 'var/lib/sealift', 'run/sealift'])
+    await mkdir(at(directory), { recursive: true });
+  config = readConfig({
+    ...{ NODE_NAME: 'one', NODE_IP: '192.0.2.1', SEALIFT_BUNDLE: join(root, 'bundle') },
+    ...{ SEALIFT_STATE_DIR: at('var/lib/sealift'), SEALIFT_SOCKET: at('run/sealift/agent.sock') },
+    ...{ SEALIFT_CONFIGURE_RUNTIME: 'true', SEALIFT_HOST_ROOT: join(root, 'host') },
+  });
+});
+afterEach(async () => {
+  for (const one of unmounts) execFileSync('umount', [one]);
+  await rm(root, { recursive: true });
+});
+
+describe('a node', () => {
+  it('gets programs, handler and driver, and is then as it was before', async () => {
+    const before = await seen();
+    const { api, node } = server();
+    await install(config, log, machine(api));
+    expect(await readFile(at('opt/sealift/bin/sealift-runc'), 'utf8')).toBe('sealift-runc');
+    expect(await readFile(at('opt/cni/bin/sealift'), 'utf8')).toBe('sealift');
+    expect(await readFile(at(MAIN), 'utf8')).toContain('runtimes.sealift');
+    expect(modules.has('rdma_rxe')).toBe(true);
+    expect(await takesNoPrograms(config)).toBe(false);
+    await install(config, log, machine(api));
+    node.metadata['labels'] = { [labels.driverAbi]: 'rxe-9' };
+    await uninstall(config, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(main);
+    expect(node.metadata['labels']).toEqual({});
+    expect([...modules]).not.toContain('rdma_rxe');
+    // With the agent's two mounts, which go by paths that this node does not have.
+    expect(await seen()).toEqual(before);
+  });
+
+  it('finds /opt where a link of the node leads, also an absolute one', async () => {
+    await rm(at('opt'), { recursive: true });
+    await mkdir(at('var/opt'), { recursive: true });
+    await symlink('/var/opt', at('opt'));
+    const { api } = server();
+    await install(config, log, machine(api));
+    expect(existsSync(at('var/opt/sealift/bin/criu'))).toBe(true);
+    await uninstall(config, log, machine(api));
+    expect(await readdir(at('var/opt'))).toEqual([]);
+  });
+
+  it('loses the delegate from an earlier directory of CNI plugins, and keeps the directory that was there', async () => {
+    await put('usr/lib/cni/bridge');
+    const { api } = server();
+    await install(config, log, machine(api));
+    await install({ ...config, cniBinDir: '/usr/lib/cni' }, log, machine(api));
+    await uninstall({ ...config, cniBinDir: '/usr/lib/cni' }, log, machine(api));
+    expect(await readdir(at('usr/lib/cni'))).toEqual(['bridge']);
+    expect(await readdir(at('opt'))).toEqual([]);
+  });
+
+  it('that takes no programs says so, ends well, and lets the uninstall end well', async () => {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'none', at('opt')]);
+    unmounts.push(at('opt'));
+    const { api } = server();
+    await install(config, log, machine(api));
+    expect(await takesNoPrograms(config)).toBe(true);
+    const noted = JSON.parse(await readFile(at('run/sealift/programs-problem.json'), 'utf8')) as {
+      code: string;
+    };
+    expect(noted).toMatchObject({
+      code: 'NodeReadOnly',
+      message: expect.stringContaining('EROFS') as string,
+    });
+    // A handler would name a program that is not there.
+    expect(await readFile(at(MAIN), 'utf8')).toBe(main);
+    await uninstall(config, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(main);
+  });
+
+  it('whose disk is full says so, and goes on with what it has', async () => {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'none', at('opt')]);
+    unmounts.push(at('opt'));
+    await writeFile(join(root, 'bundle/bin/large'), 'x'.repeat(100_000));
+    const { api } = server();
+    await install(config, log, machine(api));
+    expect(await readFile(at('run/sealift/programs-problem.json'), 'utf8')).toContain('DiskFull');
+    await uninstall(config, log, machine(api));
+    expect(await readdir(at('opt'))).toEqual([]);
+  });
+
+  it('without a bundle is an error that another attempt may mend, and is on the Node object', async () => {
+    const { api, node } = server();
+    const broken = { ...config, bundleDir: join(root, 'none') };
+    await expect(install(broken, log, machine(api))).rejects.toThrow('ENOENT');
+    expect(node.metadata['labels']).toMatchObject({ [labels.problem]: 'Internal' });
+    expect(node.metadata['annotations']?.[annotations.problem]).toContain('ENOENT');
+  });
+});
+
+describe('an uninstall', () => {
+  const unfound: Partial<Machine> = {
+    findContainerd: () =>
+      Promise.reject(new AgentError('RuntimeUnsupported', 'No containerd runs on this node.')),
+  };
+
+  it('ends well on a node whose runtime the installer has refused', async () => {
+    const { api } = server('cri-o://1.35.0');
+    await install(config, log, machine(api, unfound));
+    await uninstall(config, log, machine(api, unfound));
+    expect(existsSync(at('opt/sealift'))).toBe(false);
+  });
+
+  it('fails while the handler is in a file of a containerd that is not found: its program would be missing', async () => {
+    const { api } = server();
+    await install(config, log, machine(api));
+    await expect(uninstall(config, log, machine(api, unfound))).rejects.toMatchObject({
+      code: 'HandlerLeft',
+      message: expect.stringContaining(MAIN) as string,
+    });
+    expect(existsSync(at('opt/sealift/bin/sealift-runc'))).toBe(true);
+  });
+
+  it('fails while a restart of the runtime would end containers, and goes on once that is mended', async () => {
+    const { api } = server();
+    await install(config, log, machine(api));
+    killMode = 'control-group';
+    await expect(uninstall(config, log, machine(api))).rejects.toThrow('KillMode');
+    expect(await readFile(at(MAIN), 'utf8')).toContain('runtimes.sealift');
+    expect(existsSync(at('opt/sealift/bin/sealift-runc'))).toBe(true);
+    killMode = 'process';
+    await uninstall(config, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(main);
+  });
+});

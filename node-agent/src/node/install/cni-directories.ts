@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// In which directories of CNI plugins the installer has put the delegate, and which directories it has made for that. An
+// upgrade of the chart may name another directory (agent.cniBinDir); the uninstall cleans all of them. A file in the agent's
+// state directory.
+import { existsSync } from 'node:fs';
+import { mkdir, rmdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { textOf } from '../../support/optional-file.ts';
+import type { Host } from '../host/host.ts';
+
+const CniDirectories = z.array(
+  z.object({
+    path: z.string(),
+    /** Directories that were not there before, each before the one that it is in. */
+    made: z.array(z.string()),
+  }),
+);
+type CniDirectories = z.infer<typeof CniDirectories>;
+
+const fileIn = (stateDir: string): string => join(stateDir, 'cni-directories.json');
+
+async function noted(stateDir: string): Promise<CniDirectories> {
+  const text = await textOf(fileIn(stateDir));
+  try {
+    return text === undefined ? [] : CniDirectories.parse(JSON.parse(text));
+  } catch {
+    // One that was not written to its end.
+    return [];
+  }
+}
+
+/**
+ * Makes a directory of the host, and those that it is in, where there are none. One at a time: asked for all of them, Node.js
+ * says ENOENT of a read-only file system.
+ * @returns what it has made, each before the one that it is in
+ * @throws the errno of a node that lets nobody make it
+ */
+export async function makeDirectory(host: Host, path: string): Promise<string[]> {
+  const made: string[] = [];
+  for (let at = path; at !== '/' && !existsSync(host.path(at)); at = dirname(at)) made.push(at);
+  for (const one of made.toReversed()) await mkdir(host.path(one));
+  return made;
+}
+
+/** Makes the directory where there is none, and writes it down. @throws as makeDirectory */
+export async function makeCniDirectory(host: Host, stateDir: string, path: string): Promise<void> {
+  const made = await makeDirectory(host, path);
+  const earlier = await noted(stateDir);
+  if (earlier.some((one) => one.path === path)) return;
+  await writeFile(fileIn(stateDir), JSON.stringify([...earlier, { path, made }]), { flush: true });
+}
+
+/** Paths on the host of all directories that the delegate may be in. */
+export async function cniDirectories(stateDir: string, current: string): Promise<string[]> {
+  return [...new Set([...(await noted(stateDir)).map(({ path }) => path), current])];
+}
+
+/** @returns removes the directories that the installer has made and in which nothing is left. The note goes before that */
+export async function cniDirectoryRemover(
+  host: Host,
+  stateDir: string,
+): Promise<() => Promise<void>> {
+  const made = (await noted(stateDir)).flatMap((one) => one.made);
+  return async () => {
+    for (const path of made) await rmdir(host.path(path)).catch(() => undefined);
+  };
+}
