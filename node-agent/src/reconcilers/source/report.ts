@@ -65,6 +65,7 @@ export class SourceReport {
       inspection: found.inspection ?? reported?.inspection,
       ...measured(found, reported),
       checkpointDigest: found.checkpointDigest ?? reported?.checkpointDigest,
+      naks: entry?.naks ?? reported?.naks,
       peerDeadline: entry?.peerDeadline ?? reported?.peerDeadline,
       peerBudgetMs: found.peerBudgetMs ?? reported?.peerBudgetMs,
     };
