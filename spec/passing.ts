@@ -129,6 +129,7 @@ const kernel = { lock: nothing, unlock: nothing, ...devices, resume: nothing } a
 const shown = {
   receiveDatagrams: nothing,
   interfaces: async () => ['net1'],
+  devices: async () => [],
   hide: nothing,
   show: nothing,
   announce: nothing,

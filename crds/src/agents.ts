@@ -34,6 +34,19 @@ export const GidEntry = z.object({
 });
 export type GidEntry = z.infer<typeof GidEntry>;
 
+/** More than that would make a request too large. */
+export const MAX_NAKS = 16_384;
+
+export const Nak = z.object({
+  qpn: z.int().min(0).max(0xffffff).meta({ description: 'Number of the queue pair.' }),
+  psn: z.int().min(0).max(0xffffff).meta({ description: 'PSN that the peer has refused.' }),
+  syndrome: z.int().min(0x61).max(0x63).meta({
+    description:
+      'AETH syndrome: 97 invalid request, 98 remote access error, 99 remote operational error.',
+  }),
+});
+export type Nak = z.infer<typeof Nak>;
+
 export const SourceState = z.enum([
   'Waiting',
   'Inspected',
@@ -79,6 +92,16 @@ export const SourceAgent = z
       .max(128)
       .optional()
       .meta({ description: 'Digest of the manifest of the images that the agent sends.' }),
+    naks: z
+      .array(Nak)
+      .max(MAX_NAKS)
+      .optional()
+      .meta({
+        description:
+          'NAKs that end a connection, which have come in the hold. The target’s agent gives them to the restored queue pairs ' +
+          'before it resumes them.',
+        ...atomicList,
+      }),
     peerDeadline: Timestamp.optional().meta({
       format: 'date-time',
       description:

@@ -60,7 +60,7 @@ export const annotations = {
 } as const;
 
 export const labels = {
-  /** Node: ABI of the node's driver, e.g. `rxe-9`; absent means no Sealift there. */
+  /** Node: ABI of the node's driver, e.g. `rxe-10`; absent means no Sealift there. */
   driverAbi: 'sealift.dev/driver-abi',
   /** Lease of an agent, in the chart's namespace: the name of its node's Lease is `agent-<node>`. */
   agent: 'sealift.dev/agent',

@@ -41,7 +41,7 @@ const retriedMoves: readonly ArmedMove[] = [
       ...beforeAndAfter('operator', 'operator.allow-traffic', 'operator.release-target'),
       ...beforeAndAfter('operator', 'operator.delete-source'),
       ...beforeAndAfter('source', 'agent.status', 'source.silence', 'source.hide', 'source.kill'),
-      ...beforeAndAfter('source', 'source.clean'),
+      ...beforeAndAfter('source', 'driver.dump_naks', 'source.clean'),
       ...beforeAndAfter('target', 'driver.resume'),
       ...beforeAndAfter(
         'target',
@@ -222,10 +222,12 @@ export const controllerPoints = {
 } as const;
 
 /**
- * Points that no move passes: the CRIU plugin holds a device only without an agent, and only the driver's own tests ask for a
- * device's list.
+ * Points that no move of the matrix passes: the CRIU plugin holds a device only without an agent, no peer there ends its connection
+ * in a hold, and only the driver's own tests ask for a device's list.
  */
-export const pointsWithoutAgent: readonly string[] = ['dump.hold', 'restore.hold', 'driver.list'];
+export const pointsWithoutAgent: readonly string[] = [
+  ...['dump.hold', 'restore.hold', 'driver.restore_nak', 'driver.list'],
+];
 
 /** The names of all points in the plan, without `.before`, `.after` and `plugin.`, sorted. */
 export function coveredPoints(): string[] {

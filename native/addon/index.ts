@@ -18,6 +18,7 @@ import type {
   RxeContext,
   RxeEventFile,
   RxeInfo,
+  RxeNak,
   RxeObject,
   SysvObjects,
   UndumpableSocket,
@@ -101,6 +102,30 @@ export function rxeHold(of: {
  */
 export function rxeResume(of: { netns: Netns; device: string }): Promise<void> {
   return call((addon) => addon.rxeResume(of.netns, of.device));
+}
+
+/**
+ * The NAKs that the held device's queue pairs keep, of all packets that it has received before the call. Rejects with `EBUSY`
+ * if it is not held, `AbiMismatch`.
+ */
+export function rxeNaks(of: { netns: Netns; device: string }): Promise<RxeNak[]> {
+  return call((addon) => addon.rxeNaks(of.netns, of.device));
+}
+
+/**
+ * Gives them to restored queue pairs of a held device, which obey them when it resumes. One that keeps a NAK already stays
+ * as it is. Resolves with those that the driver refuses: it has no such queue pair, or that one awaits no such answer. Rejects
+ * with `EBUSY` if the device is not held, `AbiMismatch`.
+ */
+export async function rxeRestoreNaks(of: {
+  netns: Netns;
+  device: string;
+  naks: readonly RxeNak[];
+}): Promise<RxeNak[]> {
+  const { netns, device, naks } = of;
+  const numbers = naks.flatMap(({ qpn, psn, syndrome }) => [qpn, psn, syndrome]);
+  const refused = await call((addon) => addon.rxeRestoreNaks(netns, device, numbers));
+  return naks.filter((_nak, at) => refused.includes(at));
 }
 
 /**

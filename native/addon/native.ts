@@ -17,6 +17,7 @@ import type {
   RxeContext,
   RxeEventFile,
   RxeInfo,
+  RxeNak,
   RxeObject,
   SysvObjects,
   UndumpableSocket,
@@ -60,6 +61,8 @@ interface Native {
   rxeObjects(netns: Netns, device: string): Promise<RxeObject[]>;
   rxeContexts(netns: Netns, device: string, pid: number): Promise<RxeContext[]>;
   rxeEventFiles(netns: Netns, device: string, pids: readonly number[]): Promise<RxeEventFile[]>;
+  rxeNaks(netns: Netns, device: string): Promise<RxeNak[]>;
+  rxeRestoreNaks(netns: Netns, device: string, naks: readonly number[]): Promise<number[]>;
   nft(netns: Netns, commands: string, json: boolean): Promise<string>;
   interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo>;
   setMtu(netns: Netns, ifname: string, mtu: number): Promise<void>;

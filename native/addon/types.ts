@@ -167,6 +167,15 @@ export interface RxeEventFile {
   unread?: number;
 }
 
+/** A NAK that ends a connection, which a peer sends once. A held queue pair keeps it. */
+export interface RxeNak {
+  qpn: number;
+  /** Of the request that the peer has refused. */
+  psn: number;
+  /** 0x61 invalid request, 0x62 remote access error, 0x63 remote operational error. */
+  syndrome: number;
+}
+
 /** What there is of an address beside the address itself; absent: the kernel's default. */
 export interface AddressDetails {
   /** The other end's, on a point-to-point link. */

@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { annotations, type Decision } from '../../crds/src/index.ts';
 import { newAnsweringRecord, checkAnswering, type AnsweringRecord } from './answering-check.ts';
 import { decisionOf } from './api/rules.ts';
+import { checkNak, tellSource, type NakRecord } from './nak-check.ts';
 import type { StoredObject } from './api/objects.ts';
 import { rdmaContainer, type Container, type Machine, type Sandbox } from './node/machine.ts';
 import type { Simulation } from './simulation.ts';
@@ -18,6 +19,11 @@ export class ViolationError extends Error {
   }
 }
 
+const told = ({ status }: StoredObject, { targetSince }: AnsweringRecord) => ({
+  targetSince,
+  isReported: (status?.['sourceAgent'] as { state?: string } | undefined)?.state === 'Gone',
+});
+
 /** A proposal may reach the API server that much after the agent made it. */
 const roundTripMs = 200;
 /** A write to a journal takes less; another restore of the container takes far more. */
@@ -28,6 +34,8 @@ interface Handover {
   decision: Decision | undefined;
   /** Once the decision is Committed. */
   answering: AnsweringRecord | undefined;
+  /** What a peer has told the source then. */
+  nak?: NakRecord | undefined;
   /** Virtual time at which the decision was Aborted. */
   abortedAt?: number;
 }
@@ -111,7 +119,7 @@ export class Monitor {
 
   /** One side of a committed move answers the peers, and the target resumes only when the source is silent. */
   #checkAnswering(): void {
-    for (const { request, answering } of this.#handovers.values()) {
+    for (const { request, answering, nak } of this.#handovers.values()) {
       if (!answering || request.kind !== 'MigrationRequest') continue;
       const { podUID } = (request.status?.['source'] ?? {}) as { podUID?: string };
       const [source] = this.#sandboxes(({ podUid }) => podUid === podUID);
@@ -122,9 +130,18 @@ export class Monitor {
         ...{ source: source?.sandbox, target: target?.sandbox },
         targetRuns: target?.states.includes('Running') ?? false,
       };
-      const violation = checkAnswering(answering, sides, this.#simulation.timeline.now);
+      const { now } = this.#simulation.timeline;
+      const violation =
+        checkAnswering(answering, sides, now) ??
+        (nak && checkNak(nak, { ...sides, ...told(request, answering) }, now));
       if (violation) throw new ViolationError(...violation);
     }
+  }
+
+  #tell({ status }: StoredObject): NakRecord | undefined {
+    const { podUID } = (status?.['source'] ?? {}) as { podUID?: string };
+    const [source] = this.#sandboxes(({ podUid }) => podUid === podUID);
+    return tellSource(source?.sandbox, this.#simulation.timeline.now);
   }
 
   #sandboxes(is: (sandbox: Sandbox) => boolean): { sandbox: Sandbox; states: string[] }[] {
@@ -181,9 +198,10 @@ export class Monitor {
     const answering =
       known.answering ??
       (isCommitted ? newAnsweringRecord(this.#simulation.timeline.now) : undefined);
+    const nak = known.nak ?? (isCommitted && !known.answering ? this.#tell(after) : undefined);
     const { now } = this.#simulation.timeline;
     const aborted = decision?.outcome === 'Aborted' ? { abortedAt: known.abortedAt ?? now } : {};
-    this.#handovers.set(uid, { ...known, request: after, decision, answering, ...aborted });
+    this.#handovers.set(uid, { ...known, request: after, decision, answering, nak, ...aborted });
   }
 
   /** The target checks its own clock and the source can veto: with one fault, one of the two works. */

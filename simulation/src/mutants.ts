@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mutants of the product's code: the mistakes that are seeded in spec/handover.pml, and one in the handling of several
 // containers. Each replaces a method while a simulation runs. The simulation must find each of them.
+import { Checkpointer } from '../../node-agent/src/node/dump/checkpointer.ts';
 import { SourceReconciler } from '../../node-agent/src/reconcilers/source/reconciler.ts';
 import { TargetReconciler } from '../../node-agent/src/reconcilers/target/reconciler.ts';
 import { ContainerStates } from '../../node-agent/src/reconcilers/target/container-states.ts';
@@ -76,6 +77,19 @@ const unlockAtCriu: Mutant = {
   },
 };
 
+/** The source's agent reports nothing of what its queue pairs keep. */
+const forgetNaks: Mutant = {
+  name: 'forget what a peer has told the source after its dump',
+  violations: ['LostNak'],
+  apply: () => {
+    const { prototype } = Checkpointer;
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- put back below
+    const { naks } = prototype;
+    prototype.naks = () => Promise.resolve([]);
+    return () => (prototype.naks = naks);
+  },
+};
+
 /** The source stops at the decision. */
 const stopSourceAtOnce: Mutant = {
   name: 'stop the source before the target answers',
@@ -109,5 +123,5 @@ const resumeAtOnce: Mutant = {
 
 export const mutants = [
   ...[thawOnTimeout, resumeBeforeDecision, decideAtFirstGate, unlockAtCriu],
-  ...[stopSourceAtOnce, resumeAtOnce],
+  ...[stopSourceAtOnce, resumeAtOnce, forgetNaks],
 ];

@@ -12,6 +12,7 @@
 #include "route.h"
 #include "rxe.h"
 #include "rxe_event_files.h"
+#include "rxe_naks.h"
 #include "rxe_objects.h"
 #include "sockets.h"
 #include "sysvipc.h"
@@ -28,6 +29,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportRxe(env, exports);
   sealift::ExportRxeObjects(env, exports);
   sealift::ExportRxeEventFiles(env, exports);
+  sealift::ExportRxeNaks(env, exports);
   sealift::ExportNft(env, exports);
   sealift::ExportInterface(env, exports);
   sealift::ExportMacvlan(env, exports);

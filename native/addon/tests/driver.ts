@@ -167,7 +167,13 @@ const cases: [name: string, run: () => Promise<void>][] = [
         );
       }
       assert.equal((await addon.rxeQuery({ netns: netns(B), device: 'rxeb' })).held, false);
+      const naks = [{ qpn: 0xfffff, psn: 3, syndrome: 0x62 }];
+      assert.deepEqual(await addon.rxeNaks(of), []);
+      assert.deepEqual(await addon.rxeRestoreNaks({ ...of, naks }), naks, 'no such queue pair');
+      assert.deepEqual(await addon.rxeRestoreNaks({ ...of, naks: [] }), []);
       await addon.rxeResume(of);
+      assert.equal(await code(addon.rxeNaks(of)), 'EBUSY');
+      assert.equal(await code(addon.rxeRestoreNaks({ ...of, naks })), 'EBUSY');
       await addon.rxeResume(of);
       assert.equal((await addon.rxeQuery(of)).held, false);
       assert.equal(await code(hold(false, true, 32, 5)), 'BadArgument');

@@ -68,6 +68,20 @@ int rxe_events_restore(struct ib_uverbs_file *ufile,
 		       const struct sealift_rxe_event *events, u32 count);
 
 /*
+ * rxe_sealift_nak.c: NAKs that end a connection. The caller holds hold.lock, and
+ * the device is held.
+ * Return: 0; -ETIMEDOUT; -ERESTARTSYS
+ */
+int rxe_naks_settle(struct rxe_dev *rxe);
+/*
+ * Those that queue pairs keep. @naks may be NULL, to count only. Return: how
+ * many there are, whatever @max
+ */
+u32 rxe_naks_dump(struct rxe_dev *rxe, struct sealift_rxe_nak *naks, u32 max);
+/* Return: 0 or as RESTORE_NAK */
+int rxe_nak_restore(struct rxe_dev *rxe, const struct sealift_rxe_nak *in);
+
+/*
  * Bytes to copy from or to user space while no lock is held: a fault there may
  * take for ever. All zero: no bytes.
  */

@@ -34,6 +34,8 @@ static const char * const rxe_fault_methods[] = {
 	[RXE_FAULT_RESTORE_AH]		= "restore_ah",
 	[RXE_FAULT_DUMP_EVENTS]		= "dump_events",
 	[RXE_FAULT_RESTORE_EVENTS]	= "restore_events",
+	[RXE_FAULT_DUMP_NAKS]		= "dump_naks",
+	[RXE_FAULT_RESTORE_NAK]		= "restore_nak",
 };
 
 /* Bit 2n is the point before method n, bit 2n + 1 the one after it. */

@@ -53,7 +53,7 @@ static bool rxe_qp_has_settled(struct rxe_qp *qp, bool receives_ud)
 }
 
 /* Keeps no reference while it sleeps: a destroy must not wait for a hold. */
-static int rxe_hold_settle(struct rxe_dev *rxe, unsigned long timeout)
+int rxe_hold_settle(struct rxe_dev *rxe, unsigned long timeout)
 {
 	unsigned long deadline = jiffies + timeout;
 	unsigned long cut = jiffies + timeout / 2;
@@ -131,33 +131,6 @@ void rxe_hold_wait_for_rnr(struct rxe_qp *qp, u32 us)
 }
 
 /*
- * Keep a NAK that ends the connection: the peer sends it once, and nothing
- * after it. A held completer drops every other response: the peer sends it
- * again when the request is repeated.
- */
-void rxe_hold_keep_nak(struct rxe_qp *qp, const struct rxe_pkt_info *pkt)
-{
-	u8 syndrome;
-
-	if (pkt->opcode != IB_OPCODE_RC_ACKNOWLEDGE || qp->comp.nak_syndrome)
-		return;
-
-	syndrome = aeth_syn((struct rxe_pkt_info *)pkt);
-	if (syndrome != AETH_NAK_INVALID_REQ &&
-	    syndrome != AETH_NAK_REM_ACC_ERR &&
-	    syndrome != AETH_NAK_REM_OP_ERR)
-		return;
-
-	if (psn_compare(pkt->psn, qp->comp.psn) < 0 ||
-	    psn_compare(pkt->psn, qp->req.psn) >= 0 ||
-	    !queue_head(qp->sq.queue, QUEUE_TYPE_FROM_CLIENT))
-		return;
-
-	qp->comp.nak_psn = pkt->psn;
-	qp->comp.nak_syndrome = syndrome;
-}
-
-/*
  * Responses were dropped and timers have run out meanwhile: repeat the oldest
  * request that has no answer, with the retry budget that was left, or after the
  * wait that the peer has asked for.
@@ -185,8 +158,13 @@ static void rxe_qp_prepare_resume(struct rxe_qp *qp)
 		wqe = queue_head(qp->sq.queue, QUEUE_TYPE_FROM_CLIENT);
 		if (wqe && (wqe->state == wqe_state_processing ||
 			    wqe->state == wqe_state_pending)) {
-			/* else rnr_nak_timer() does so at the end of the wait */
-			if (!qp->req.wait_for_rnr_timer)
+			/*
+			 * else rnr_nak_timer() does so at the end of the wait.
+			 * A peer that has ended the connection is not asked
+			 * again, and the NAK is obeyed by what was sent.
+			 */
+			if (!qp->req.wait_for_rnr_timer &&
+			    !qp->comp.nak_syndrome)
 				qp->req.need_retry = 1;
 			qp->comp.repeat_psn = qp->req.psn;
 			qp->comp.repeats = queue_count(qp->sq.queue,

@@ -69,6 +69,14 @@ int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
 	     bool chooses, unsigned long timeout);
 
 /*
+ * Wait until the queue pairs of a held device have looked at what was received.
+ *
+ * Context: process context, caller holds hold.lock.
+ * Return: 0; -ETIMEDOUT; -ERESTARTSYS
+ */
+int rxe_hold_settle(struct rxe_dev *rxe, unsigned long timeout);
+
+/*
  * rxe_resume - end a hold
  *
  * Context: process context, caller holds hold.lock.
@@ -98,6 +106,7 @@ u32 rxe_hold_rnr_wait(struct rxe_qp *qp);
 void rxe_hold_wait_for_rnr(struct rxe_qp *qp, u32 us);
 
 /*
+ * rxe_sealift_nak.c
  * rxe_hold_keep_nak - keep a response that a held completer drops, if the peer
  * does not send it again
  *

@@ -51,6 +51,12 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_EVENTS)(
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_EVENTS)(
 	struct uverbs_attr_bundle *attrs);
 
+/* rxe_sealift_methods_naks.c */
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_NAKS)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_NAK)(
+	struct uverbs_attr_bundle *attrs);
+
 /* rxe_sealift_methods_restore.c */
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HINT)(
 	struct uverbs_attr_bundle *attrs);

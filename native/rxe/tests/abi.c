@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structs of ABI version 9, as images and other programs know them. A
+ * The structs of ABI version 10, as images and other programs know them. A
  * change here means another SEALIFT_RXE_ABI_VERSION.
  */
 #include <stddef.h>
@@ -24,8 +24,9 @@ static void expect(const char *what, size_t got, size_t want)
 
 int main(void)
 {
-	expect("the version", SEALIFT_RXE_ABI_VERSION, 9);
-	expect("the last method", SEALIFT_RXE_METHOD_RESTORE_EVENTS, 19);
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 10);
+	expect("the last method of the first ones", SEALIFT_RXE_METHOD_DUMP_NAKS, 20);
+	expect("the last method", SEALIFT_RXE_METHOD_RESTORE_NAK, 0x1000);
 	SIZE(query, 64);
 	SIZE(hold, 16);
 	SIZE(resume, 8);
@@ -54,6 +55,8 @@ int main(void)
 	SIZE(adopt, 8);
 	SIZE(events, 8);
 	SIZE(event, 16);
+	SIZE(naks, 8);
+	SIZE(nak, 16);
 	PLACE(query, hold_flags, 48);
 	PLACE(hold, flags, 8);
 	PLACE(cq, user_handle, 32);
@@ -87,6 +90,8 @@ int main(void)
 	PLACE(recv_wqe, sge, 32);
 	PLACE(event, object, 4);
 	PLACE(event, handle, 8);
+	PLACE(nak, psn, 4);
+	PLACE(nak, syndrome, 8);
 
 	if (!failed)
 		printf("abi: version %d is as it was\n",

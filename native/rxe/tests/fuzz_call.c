@@ -13,10 +13,11 @@
 #define BYTES	(64 * PAGE)
 #define MOST	4	/* attributes of a method, and one too many */
 #define FUZZ_EVENTS	5
+#define FUZZ_FURTHER	(SEALIFT_RXE_METHOD_DUMP_NAKS + 1)
 
 enum kind {
 	END, IN, OUT, HOLD, BUFFER, RINGS, QP, CQ, SRQ, MR, AH, FD,
-	IMAGE_QP, IMAGE_CQ, IMAGE_SRQ, IMAGE_AH, EVENTS,
+	IMAGE_QP, IMAGE_CQ, IMAGE_SRQ, IMAGE_AH, EVENTS, NAK,
 };
 
 static const struct method {
@@ -75,7 +76,19 @@ static const struct method {
 	[SEALIFT_RXE_METHOD_RESTORE_EVENTS] = { {
 		{ IN, sizeof(struct sealift_rxe_events) },
 		{ EVENTS, sizeof(struct sealift_rxe_buffer) } } },
+	[SEALIFT_RXE_METHOD_DUMP_NAKS] = { {
+		{ BUFFER, sizeof(struct sealift_rxe_buffer) },
+		{ OUT, sizeof(struct sealift_rxe_naks) } } },
+	/* those above SEALIFT_RXE_NS */
+	[FUZZ_FURTHER] = { {
+		{ NAK, sizeof(struct sealift_rxe_nak) } } },
 };
+
+static uint16_t number(unsigned int method)
+{
+	return method < FUZZ_FURTHER ? method :
+				       SEALIFT_RXE_NS + method - FUZZ_FURTHER;
+}
 
 /* Memory that ends where nothing is mapped; its last page but one can't be written. */
 static unsigned char *memory(void)
@@ -196,6 +209,7 @@ struct arguments {
 	struct sealift_rxe_buffer buffer;
 	struct sealift_rxe_hold hold;
 	struct sealift_rxe_event events[FUZZ_EVENTS];
+	struct sealift_rxe_nak nak;
 };
 
 /* Most of the time one that its object may have. */
@@ -221,6 +235,20 @@ static struct sealift_rxe_event some_event(const struct fuzz *f)
 		.handle = right[i].kind == END ? any(16) != 0 :
 						 some_handle(f, right[i].kind),
 		.reserved = any(64) ? 0 : interesting(),
+	};
+}
+
+/* Most of the time one that the queue pair's peer could send. */
+static struct sealift_rxe_nak some_nak(const struct fuzz *f)
+{
+	const struct sealift_rxe_qp *qp = &f->v.qp;
+	uint32_t psn = qp->comp.psn + any(4);
+
+	return (struct sealift_rxe_nak){
+		.qpn = any(16) ? qp->qpn : any(2) ? any(0x20000) : interesting(),
+		.psn = any(8) ? psn & 0xffffff : interesting(),
+		.syndrome = any(8) ? 0x61 + any(3) : interesting(),
+		.reserved = any(32) ? 0 : interesting(),
 	};
 }
 
@@ -279,6 +307,10 @@ static struct sl_attr attribute(const struct fuzz *f, struct arguments *args,
 					buffer();
 		attr.data = (uintptr_t)&args->buffer;
 		break;
+	case NAK:
+		args->nak = some_nak(f);
+		attr.data = (uintptr_t)&args->nak;
+		break;
 	case FD:
 		attr.data = (int64_t)some_fd(f);
 		break;
@@ -332,5 +364,5 @@ void fuzz_call(struct fuzz *f)
 	if (any(3) == 0)
 		damage(attrs, &num);
 	sl_call(f->s.fd, SEALIFT_RXE_OBJECT,
-		any(64) ? method : interesting(), attrs, num);
+		any(64) ? number(method) : interesting(), attrs, num);
 }

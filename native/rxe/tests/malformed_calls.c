@@ -64,9 +64,13 @@ static void test_device(struct traffic *t)
 				SEALIFT_RXE_METHOD_HOLD, NULL, 0),
 	       "hold without its struct");
 	expect(-EPROTONOSUPPORT, sl_call(fd, SEALIFT_RXE_OBJECT,
-					  SEALIFT_RXE_METHOD_RESTORE_EVENTS + 1,
+					  SEALIFT_RXE_METHOD_RESTORE_NAK + 1,
 					  NULL, 0),
 	       "unknown method");
+	expect(-EPROTONOSUPPORT, sl_call(fd, SEALIFT_RXE_OBJECT,
+					  SEALIFT_RXE_METHOD_DUMP_NAKS + 1,
+					  NULL, 0),
+	       "method beyond the first ones");
 	expect(0, sl_resume(fd), "resume of a device that is not held");
 
 	expect(-EBUSY, sl_dump_qp(fd, t->end.qp->handle, &none, &qp),
@@ -203,6 +207,8 @@ static void test_privilege(struct traffic *t)
 {
 	int fd = t->end.ctx->cmd_fd, status;
 	struct sealift_rxe_query q;
+	struct sealift_rxe_nak nak = { 0 };
+	struct sealift_rxe_naks naks;
 	struct sealift_rxe_list list;
 	struct sealift_rxe_mr mr;
 	pid_t pid;
@@ -220,6 +226,9 @@ static void test_privilege(struct traffic *t)
 		expect(-EPERM, sl_dump_mr(fd, t->end.mr->handle, &mr),
 		       "dump by anyone");
 		expect(-EPERM, sl_list(fd, NULL, 0, &list), "list by anyone");
+		expect(-EPERM, sl_dump_naks(fd, NULL, 0, &naks),
+		       "NAKs, asked by anyone");
+		expect(-EPERM, sl_restore_nak(fd, &nak), "a NAK by anyone");
 		expect(-EPERM, sl_adopt_tid(fd, getppid()),
 		       "adoption for another by anyone");
 		expect(-EPERM, sl_may_write(fd, getppid()),

@@ -50,6 +50,10 @@ int sl_restore_events(int fd, const struct sealift_rxe_events *in,
 		      const struct sealift_rxe_event *list);
 int sl_restore_events_from(int fd, const struct sealift_rxe_events *in,
 			   const struct sealift_rxe_buffer *buf);
+/* method_naks.c */
+int sl_dump_naks(int fd, struct sealift_rxe_nak *list, uint32_t max,
+		 struct sealift_rxe_naks *out);
+int sl_restore_nak(int fd, const struct sealift_rxe_nak *in);
 /* Into a ring's bytes; <rdma/rdma_user_rxe.h> and <netinet/in.h> exclude each other. */
 uint32_t sl_ring_producer(const void *ring);
 unsigned char *sl_ring_entry(void *ring, const struct sealift_rxe_ring *like,

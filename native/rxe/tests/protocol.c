@@ -18,7 +18,7 @@
 #define CASE_SECONDS 600 /* a debug kernel beside other work is slow */
 
 static const struct protocol_case *const cases[] = {
-	protocol_image_cases, protocol_hold_cases, protocol_state_cases,
+	protocol_image_cases, protocol_hold_cases, protocol_naks_cases, protocol_state_cases,
 	protocol_races_cases, protocol_list_cases, protocol_list_state_cases, protocol_process_cases,
 	protocol_fork_cases, protocol_peer_cases, protocol_receive_cases, protocol_retry_cases,
 	protocol_srq_cases, protocol_srq_events_cases, protocol_srq_image_cases,

@@ -11,6 +11,7 @@ struct protocol_case {
 /* Each list ends with a case without a name. */
 extern const struct protocol_case protocol_image_cases[];
 extern const struct protocol_case protocol_hold_cases[];
+extern const struct protocol_case protocol_naks_cases[];
 extern const struct protocol_case protocol_state_cases[];
 extern const struct protocol_case protocol_races_cases[];
 extern const struct protocol_case protocol_list_cases[];

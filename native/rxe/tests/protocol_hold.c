@@ -13,18 +13,6 @@
 /* WIRE_RNR, timer code 0, asks for 655.36 ms: the least that the device waits. */
 #define RNR_WAIT_MS 650
 
-/* Dump, destroy and restore the held queue pair. */
-static void dump_and_restore(struct scripted *s, uint32_t *handle)
-{
-	struct victim v;
-
-	victim_take(&v, s->fd, s->end.qp->handle);
-	if (victim_restore(&v, handle))
-		errx(1, "RESTORE_QP");
-	/* the CQ that libibverbs polls is the same; only the QP is new */
-	victim_free(&v);
-}
-
 /* An acknowledgment in a hold changes nothing; the request is repeated. */
 static void acknowledgment(void)
 {
@@ -91,82 +79,6 @@ static void acknowledged_in_the_middle(void)
 		       (int)id);
 }
 
-/* A peer that sends such a NAK is in the error state and sends nothing more. */
-static void fatal_nak(int syndrome, int status, int move)
-{
-	struct scripted s;
-	uint32_t handle;
-	uint64_t id = 0;
-
-	scripted_open(&s);
-	scripted_write(&s, 100, 1);
-	scripted_write(&s, 100, 2);
-	scripted_hold(&s);
-	scripted_answer(&s, syndrome, 1);
-	usleep(100000);
-	if (move)
-		dump_and_restore(&s, &handle);
-	scripted_resume(&s);
-	expect(IBV_WC_SUCCESS, scripted_completion(&s, 1000, &id),
-	       "NAK %#x: what was executed before it is done", syndrome);
-	expect(1, id, "NAK %#x: it is the first request", syndrome);
-	expect(status, scripted_completion(&s, 1000, &id),
-	       "NAK %#x: its request fails", syndrome);
-	expect(2, id, "NAK %#x: it is the second request", syndrome);
-}
-
-static void fatal_naks(void)
-{
-	fatal_nak(WIRE_NAK_ACCESS, IBV_WC_REM_ACCESS_ERR, 0);
-	scripted_release();
-	fatal_nak(WIRE_NAK_INVALID, IBV_WC_REM_INV_REQ_ERR, 0);
-	scripted_release();
-	fatal_nak(WIRE_NAK_OPERATION, IBV_WC_REM_OP_ERR, 0);
-}
-
-static void fatal_nak_moved(void)
-{
-	fatal_nak(WIRE_NAK_ACCESS, IBV_WC_REM_ACCESS_ERR, 1);
-}
-
-/* The result of a READ before it is lost: the READ fails. */
-static void fatal_nak_after_read(void)
-{
-	struct scripted s;
-	uint64_t id = 0;
-
-	scripted_open(&s);
-	scripted_post(&s, IBV_WR_RDMA_READ, 0, 64, 1);
-	expect(1, scripted_count(&s, WIRE_READ, 300), "a READ is sent");
-	scripted_write(&s, 100, 2);
-	scripted_hold(&s);
-	scripted_answer(&s, WIRE_NAK_ACCESS, 1);
-	usleep(100000);
-	scripted_resume(&s);
-	expect(IBV_WC_RETRY_EXC_ERR, scripted_completion(&s, 1000, &id),
-	       "a READ before a NAK fails");
-	expect(IBV_WC_WR_FLUSH_ERR, scripted_completion(&s, 1000, &id),
-	       "the rest is flushed");
-}
-
-/* The driver does not keep a NAK for a PSN that it has not sent. */
-static void nak_of_nothing(void)
-{
-	struct scripted s;
-
-	scripted_open(&s);
-	scripted_write(&s, 100, 1);
-	scripted_hold(&s);
-	scripted_answer(&s, WIRE_NAK_ACCESS, 7);
-	usleep(100000);
-	scripted_resume(&s);
-	expect(1, scripted_count(&s, WIRE_WRITE_ONLY, 300),
-	       "a NAK of nothing: the request is repeated");
-	scripted_answer(&s, WIRE_OK, 0);
-	expect(IBV_WC_SUCCESS, scripted_completion(&s, 500, NULL),
-	       "a NAK of nothing: it completes");
-}
-
 /*
  * An RNR wait continues after a hold, and uses up no budget. What counts is the
  * time since the RNR NAK: on a slow machine, the hold takes a part of the wait.
@@ -189,7 +101,7 @@ static void rnr_wait(int move)
 	usleep(20000);
 	scripted_hold(&s);
 	if (move)
-		dump_and_restore(&s, &handle);
+		scripted_move(&s, &handle);
 	usleep(50000);
 	wire_drain(&s.wire);
 	scripted_resume(&s);
@@ -268,7 +180,7 @@ static void draining(int move)
 		err(1, "SQD");
 	scripted_hold(&s);
 	if (move) {
-		dump_and_restore(&s, &handle);
+		scripted_move(&s, &handle);
 		if (sl_dump_qp(s.fd, handle, &none, &qp))
 			errx(1, "DUMP_QP");
 		expect(1, qp.attr.en_sqd_async_notify,
@@ -322,10 +234,6 @@ static void flush_repeated(void)
 const struct protocol_case protocol_hold_cases[] = {
 	{ "acknowledgment in a hold", acknowledgment },
 	{ "acknowledgment in a request's middle", acknowledged_in_the_middle },
-	{ "fatal NAKs in a hold", fatal_naks },
-	{ "fatal NAK in a hold, moved", fatal_nak_moved },
-	{ "fatal NAK after a READ", fatal_nak_after_read },
-	{ "NAK of nothing", nak_of_nothing },
 	{ "RNR wait", rnr_wait_held },
 	{ "RNR wait, moved", rnr_wait_moved },
 	{ "burst without request", burst_without_request },

@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "expect.h"
 #include "scripted.h"
+#include "victim.h"
 
 #include <arpa/inet.h>
 #include <err.h>
@@ -82,6 +83,17 @@ void scripted_resume(const struct scripted *s)
 {
 	if (sl_resume(s->fd))
 		errx(1, "RESUME");
+}
+
+void scripted_move(struct scripted *s, uint32_t *handle)
+{
+	struct victim v;
+
+	victim_take(&v, s->fd, s->end.qp->handle);
+	if (victim_restore(&v, handle))
+		errx(1, "RESTORE_QP");
+	/* the CQ that libibverbs polls is the same; only the QP is new */
+	victim_free(&v);
 }
 
 void scripted_release(void)

@@ -37,6 +37,8 @@ void scripted_open_end(struct scripted *s, enum ibv_qp_type type);
 void scripted_peer_gid(const struct scripted *s, union ibv_gid *gid);
 void scripted_hold(const struct scripted *s);
 void scripted_resume(const struct scripted *s);
+/* Dump, destroy and restore the queue pair of a held device. */
+void scripted_move(struct scripted *s, uint32_t *handle);
 /* Resume the device, whoever has held it. */
 void scripted_release(void);
 /* Post a receive request of @size bytes at the start of the memory. */

@@ -37,7 +37,7 @@ struct sealift_rxe_qp_buffers victim_buffers(const struct victim *v)
 	return b;
 }
 
-void victim_take(struct victim *v, int fd, uint32_t handle)
+void victim_dump(struct victim *v, int fd, uint32_t handle)
 {
 	struct sealift_rxe_qp_buffers b = { 0 };
 	struct sealift_rxe_srq srq;
@@ -62,6 +62,11 @@ void victim_take(struct victim *v, int fd, uint32_t handle)
 		v->max_recv_sge = srq.max_sge;
 	}
 	victim_reset(v);
+}
+
+void victim_take(struct victim *v, int fd, uint32_t handle)
+{
+	victim_dump(v, fd, handle);
 	if (raw_destroy(fd, UVERBS_OBJECT_QP, handle))
 		errx(1, "DESTROY_QP");
 }

@@ -16,8 +16,10 @@ struct victim {
 	struct sealift_rxe_res *res_orig;
 };
 
-/* Both exit the process on failure. The device of @fd is held. */
+/* All exit the process on failure. The device of @fd is held. */
 
+/* Dump a queue pair. */
+void victim_dump(struct victim *v, int fd, uint32_t handle);
 /* Dump a queue pair and destroy it. */
 void victim_take(struct victim *v, int fd, uint32_t handle);
 /* Create it again, with its number. Return: its handle */

@@ -25,7 +25,7 @@
 #include <rdma/ib_user_ioctl_cmds.h>
 
 /* Changes with any change of what follows; a node's label says "rxe-<this>". */
-#define SEALIFT_RXE_ABI_VERSION		9
+#define SEALIFT_RXE_ABI_VERSION		10
 
 #define SEALIFT_RXE_NONE		0xffffffffU
 #define SEALIFT_RXE_MAX_SGE		32
@@ -40,13 +40,14 @@
 #define SEALIFT_RXE_NS			(1U << UVERBS_ID_NS_SHIFT)
 
 #include "sealift_rxe_events.h"
+#include "sealift_rxe_naks.h"
 
 enum sealift_rxe_objects {
 	SEALIFT_RXE_OBJECT = SEALIFT_RXE_NS,
 };
 
 /* The object is the driver's, so all its methods are: numbered from 0, since
- * only 8 numbers above SEALIFT_RXE_NS exist.
+ * only 8 numbers above SEALIFT_RXE_NS exist. Below it 21 do (UVERBS_API_METHOD_KEY_NUM_CORE).
  */
 enum sealift_rxe_methods {
 	SEALIFT_RXE_METHOD_QUERY,
@@ -69,6 +70,8 @@ enum sealift_rxe_methods {
 	SEALIFT_RXE_METHOD_MAY_WRITE,
 	SEALIFT_RXE_METHOD_DUMP_EVENTS,
 	SEALIFT_RXE_METHOD_RESTORE_EVENTS,
+	SEALIFT_RXE_METHOD_DUMP_NAKS,
+	SEALIFT_RXE_METHOD_RESTORE_NAK = SEALIFT_RXE_NS,
 };
 
 /*

@@ -26,7 +26,7 @@ export interface CreateParts {
   /** Called before a target's container waits at the create gate. */
   recordWaiting(target: TargetRequest, pod: Pod, request: CreateRequest): Promise<void>;
   /** Unlocks, shows and resumes the network namespace of a former target. */
-  resumePod(netns: string): Promise<void>;
+  resumePod(netns: string): Promise<unknown>;
 }
 
 /** More pods than a kubelet runs. */

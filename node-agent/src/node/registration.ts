@@ -16,7 +16,7 @@ import type { PodNetworkDescription } from './pod-ip/pod-network-check.ts';
 
 /** What the agent says about its node. */
 export interface NodeDescription {
-  /** For instance `rxe-9`. Without one the label is removed, and the operator moves no pod to or from this node. */
+  /** For instance `rxe-10`. Without one the label is removed, and the operator moves no pod to or from this node. */
   readonly driverAbi: string | undefined;
   /** The first thing that the node lacks. */
   readonly problem: Failure | undefined;

@@ -61,7 +61,10 @@ beforeEach(async () => {
     checkpointer,
     restorer: {
       killFrozen: async ({ id }) => void did.push(`kill ${id}`),
-      resumePod: async (netns) => void did.push(`resume ${netns}`),
+      resumePod: async (netns) => {
+        did.push(`resume ${netns}`);
+        return [];
+      },
       thawRestored: async (all) => void did.push(`thaw ${all.map(({ id }) => id).join()}`),
     },
     store,

@@ -11,6 +11,7 @@ import {
   type Decision,
   type Fabric,
   type Inspection,
+  type Nak,
 } from '../../../crds/src/index.ts';
 import { migrationRequests, pods, realClock, type Clock } from '../../../kube/src/index.ts';
 import type { Checkpointer } from '../node/dump/checkpointer.ts';
@@ -60,6 +61,8 @@ export class SourceNode {
   fail: { at: string; error: Error } | undefined;
   /** The queue pair whose peer gives up first. */
   firstToGiveUp: LimitedQueuePair | undefined;
+  /** NAKs that its held device keeps. */
+  kept: Nak[] = [];
   /** The network probes of its pod. */
   probed: PodProbes | undefined;
   readonly probes = {
@@ -178,7 +181,14 @@ export class SourceNode {
         [this.locked, this.held, this.frozen] = [false, undefined, false];
       }),
     allowOrphanedExec: async () => undefined,
-    stopPod: () => this.#pass('stop', () => (this.dead = true)),
+    naks: async () => {
+      if (this.fail?.at === 'naks') throw this.fail.error;
+      return this.kept;
+    },
+    stopPod: async (_pod: unknown, keep?: (naks: Nak[]) => Promise<void>) => {
+      await keep?.(this.dead ? [] : this.kept);
+      await this.#pass('stop', () => (this.dead = true));
+    },
   } as unknown as Checkpointer;
 
   readonly send: typeof sendImages = async ({ sealed, bytesPerSecond }) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests: what a target's node does when the agent asks it to restore and to resume a pod.
-import type { Fabric } from '../../../crds/src/index.ts';
+import type { Fabric, Nak } from '../../../crds/src/index.ts';
 import type { RestoreOptions, RestoreOutcome, Restorer } from '../node/restore/restorer.ts';
 
 export const criuFailed = { code: 'RestoreFailed', message: 'CRIU said no' };
@@ -17,6 +17,8 @@ export class TargetNode {
   answers = false;
   /** What the source does when it hears that. */
   source: () => void = () => undefined;
+  /** NAKs that it has been given. */
+  naks: Nak[] = [];
   /** How many containers have been thawed. */
   ran = 0;
   /** How many frozen containers have been killed. */
@@ -71,10 +73,12 @@ export class TargetNode {
       this.source();
       return true;
     },
-    resumePod: async () => {
+    resumePod: async (_netns: string, naks: Nak[]) => {
       await this.#die('resume.before');
       this.locked = false;
+      this.naks = [...naks];
       await this.#die('resume.after');
+      return [];
     },
     outcome: async ({ container }: { container: string }) =>
       this.outcomes[container] ?? 'Restoring',

@@ -84,7 +84,30 @@ export class Kernel {
 
   rxeResume(netns: string): Promise<void> {
     return this.#inNamespace(netns, 1, ({ device }) => {
-      if (device) Object.assign(device, { held: false, receivesDatagrams: false });
+      if (!device) return;
+      if (device.held && device.nak) device.obeyed = device.nak;
+      delete device.nak;
+      Object.assign(device, { held: false, receivesDatagrams: false });
+    });
+  }
+
+  rxeNaks(netns: string): Promise<object[]> {
+    return this.#inNamespace(netns, 1, ({ device }) => {
+      if (!device?.held) throw coded('EBUSY', 'the device is not held');
+      return device.nak ? [{ ...device.nak }] : [];
+    });
+  }
+
+  rxeRestoreNaks(
+    netns: string,
+    _device: string,
+    [qpn, psn, syndrome]: number[],
+  ): Promise<number[]> {
+    return this.#inNamespace(netns, 1, ({ device }) => {
+      if (!device?.held) throw coded('EBUSY', 'the device is not held');
+      if (qpn === undefined || psn === undefined || syndrome === undefined) return [];
+      device.nak ??= { qpn, psn, syndrome };
+      return [];
     });
   }
 

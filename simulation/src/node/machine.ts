@@ -2,6 +2,7 @@
 // The state of a node: kernel, disk, container runtime. The crash of an agent changes none of it.
 import type { SocketHandlers } from '../../../node-agent/src/callers/socket/server.ts';
 import type { Manifest } from '../../../node-agent/src/node/transfer/manifest.ts';
+import type { Nak } from '../../../crds/src/index.ts';
 import { Process } from '../process.ts';
 import type { Timeline } from '../timeline.ts';
 
@@ -17,6 +18,16 @@ export const rdmaContainer = 'main';
 
 export type Lock = 'none' | 'source' | 'total';
 
+export interface Device {
+  readonly name: string;
+  held: boolean;
+  /** Held, but not for datagrams. */
+  receivesDatagrams: boolean;
+  /** A NAK that ends a connection: kept while the device is held, obeyed when it resumes. */
+  nak?: Nak;
+  obeyed?: Nak;
+}
+
 /** A pod's network namespace. */
 export interface Sandbox {
   readonly id: string;
@@ -26,8 +37,7 @@ export interface Sandbox {
   /** Its interface is up. */
   connected: boolean;
   lock: Lock;
-  /** `receivesDatagrams`: held, but not for datagrams. */
-  device: { name: string; held: boolean; receivesDatagrams: boolean } | undefined;
+  device: Device | undefined;
   hidden: boolean;
   announced: boolean;
   /** Operations that the kernel has acknowledged and the application has not read. */

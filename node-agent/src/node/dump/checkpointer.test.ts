@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resuming or stopping a pod, whatever has become of its containers meanwhile.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Host } from '../host/host.ts';
 import { AgentError } from '../../support/errors.ts';
 import { ContainerEnded } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { Checkpointer, type CgroupControl } from './checkpointer.ts';
+
+const nak = { qpn: 17, psn: 3, syndrome: 0x62 };
+vi.mock('../../../../native/addon/index.ts', () => ({ rxeNaks: async () => [nak] }));
 
 const container = (name: string, cgroup?: string) =>
   ({ id: name, name, netns: '/run/netns/x', ...(cgroup && { cgroup }) }) as unknown as Container;
@@ -30,6 +33,7 @@ class RecordingCheckpointer extends Checkpointer {
         resume: record('resume'),
         hide: record('hide'),
         interfaces: async () => ['net1'],
+        devices: async () => [{ name: 'rxe' }],
       },
       exec: {
         check: async () => undefined,
@@ -128,6 +132,21 @@ describe('a pod that was locked', () => {
     const pod = new RecordingCheckpointer([container('main', '/a'), container('debugger', '/b')]);
     await pod.stopPod({ podUid: 'u' });
     expect(pod.did).toEqual(['lock /run/netns/x', 'hide /run/netns/x', 'kill /a', 'kill /b']);
+  });
+
+  it('says what its silent device keeps before the queue pairs go with its tasks', async () => {
+    const pod = new RecordingCheckpointer([container('main', '/a')]);
+    await pod.stopPod({ podUid: 'u' }, async (naks) => void pod.did.push(JSON.stringify(naks)));
+    expect(pod.did).toEqual([
+      ...['lock /run/netns/x', 'hide /run/netns/x', JSON.stringify([nak]), 'kill /a'],
+    ]);
+  });
+
+  it('is not killed if that cannot be kept', async () => {
+    const pod = new RecordingCheckpointer([container('main', '/a')]);
+    const stopped = pod.stopPod({ podUid: 'u' }, () => Promise.reject(new Error('disk')));
+    await expect(stopped).rejects.toThrow('disk');
+    expect(pod.did).not.toContain('kill /a');
   });
 
   it('is found by its sandbox’s namespace when its container has ended', async () => {

@@ -45,7 +45,7 @@ export interface VerbsSummary {
   contexts: number;
   /** Path of a uverbs node by which a process has opened the device. After a move it has several names. */
   uverbs?: string;
-  /** `<driver>-<ABI>`, for instance `rxe-9`. */
+  /** `<driver>-<ABI>`, for instance `rxe-10`. */
   driverAbi?: string;
   objects: Record<keyof ObjectCounts, number>;
   qpns: number[];

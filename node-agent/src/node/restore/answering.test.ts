@@ -1,17 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // In which order a committed target is heard and hears.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Restorer } from './restorer.ts';
+
+const did: string[] = [];
+const nak = { qpn: 17, psn: 3, syndrome: 0x62 };
+const none = { ...nak, qpn: 1 };
+vi.mock('../../../../native/addon/index.ts', () => ({
+  rxeRestoreNaks: async ({ naks }: { naks: (typeof nak)[] }) => {
+    did.push(`give ${naks.length}`);
+    return naks.filter(({ qpn }) => qpn !== 17);
+  },
+}));
 
 /** The real methods over a node that records the calls. */
 function recordingRestorer(interfaces = ['net1']): { restorer: Restorer; did: string[] } {
-  const did: string[] = [];
+  did.length = 0;
   const record = (what: string) => async (_netns: string, kind: unknown) =>
     void did.push(typeof kind === 'string' ? `${what} ${kind}` : what);
   const restorer = new Restorer({
     lock: { lock: record('lock'), unlock: record('unlock') },
     driver: {
       interfaces: async () => interfaces,
+      devices: async () => interfaces.map((netdev) => ({ name: 'rxe', netdev })),
       receiveDatagrams: record('receive datagrams'),
       show: record('show'),
       announce: record('announce'),
@@ -38,5 +49,11 @@ describe('a committed target', () => {
     const { restorer, did } = recordingRestorer();
     await restorer.resumePod('/run/netns/x');
     expect(did).toEqual(['unlock', 'show', 'announce', 'resume']);
+  });
+
+  it('gives its held queue pairs what their peers have told the source', async () => {
+    const { restorer } = recordingRestorer();
+    expect(await restorer.resumePod('/run/netns/x', [nak, none])).toEqual([none]);
+    expect(did.slice(-2)).toEqual(['give 2', 'resume']);
   });
 });

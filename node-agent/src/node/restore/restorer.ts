@@ -3,7 +3,7 @@
 // it answer its peers, resume it. The target's reconciler calls it; the create handler calls `outcome` and `resumePod`. Every method may be repeated and passes fault points (docs/faults.md).
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Fabric, GidEntry, Identity } from '../../../../crds/src/index.ts';
+import type { Fabric, GidEntry, Identity, Nak } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
 import { AgentError, type Failure } from '../../support/errors.ts';
@@ -16,6 +16,7 @@ import { cpuFeatures } from '../host/cpu-features.ts';
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import { settledGids } from '../device/gid-tables.ts';
+import { giveNaks } from '../device/kept-naks.ts';
 import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import { Cgroup, findCgroup } from '../runtime/cgroup.ts';
@@ -205,23 +206,27 @@ export class Restorer {
    * After Committed, before the tasks are thawed: unlocks the network and resumes the device. The addresses come before
    * the queue pairs. They are announced again, because the source may have sent ARP in between. A namespace that is gone,
    * with its pod or its node, needs nothing.
+   * @returns those of the NAKs of the source's peers that no queue pair takes; the others are obeyed
    * @throws AgentError LockFailed
    */
-  async resumePod(netns: string): Promise<void> {
+  async resumePod(netns: string, naks: readonly Nak[] = []): Promise<Nak[]> {
     try {
-      await this.#resumeNetwork(netns);
+      return await this.#resumeNetwork(netns, naks);
     } catch (error) {
-      if (!isGone(error)) throw error;
+      if (isGone(error)) return [];
+      throw error;
     }
   }
 
-  async #resumeNetwork(netns: string): Promise<void> {
+  async #resumeNetwork(netns: string, naks: readonly Nak[]): Promise<Nak[]> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);
     await withFaults('target.unlock', () => lock.unlock(netns));
     await withFaults('target.show', () => driver.show(netns, interfaces));
     await withFaults('target.announce', () => driver.announce(netns, interfaces));
+    const refused = await giveNaks(driver, netns, naks);
     await withFaults('target.resume', () => driver.resume(netns));
+    return refused;
   }
 
   /** What peers will know the pod by: QPNs, keys, GIDs, addresses. */

@@ -2,11 +2,13 @@
 // A source's journal entry, and what the agent derives from it and from the request.
 import {
   isFinished,
+  MAX_NAKS,
   peerBudgetMs,
   secondsOfStep,
   timeoutsOf,
   type LimitedStep,
   type MigrationRequest,
+  type Nak,
   type Peers,
   type SourceState,
 } from '../../../../crds/src/index.ts';
@@ -88,6 +90,14 @@ export function podName(request: MigrationRequest): {
 export function keptAddressesField(request: MigrationRequest): { addresses?: string[] } {
   const kept = request.status?.target?.podIPs;
   return kept ? { addresses: kept.map(({ ip }) => ip) } : {};
+}
+
+/** The entry with NAKs that have been found. Queue pairs of a container that has been killed since are not found any more. */
+export function withNaks(entry: Entry, found: readonly Nak[]): Entry {
+  if (found.length === 0) return entry;
+  const known = entry.naks ?? [];
+  const more = found.filter(({ qpn }) => !known.some((one) => one.qpn === qpn));
+  return { ...entry, naks: [...known, ...more].slice(0, MAX_NAKS) };
 }
 
 const stepOf: Partial<Record<Stage, LimitedStep>> = {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The source's side of MigrationRequests whose pod runs on this node.
-import { bandwidthOf, type MigrationRequest } from '../../../../crds/src/index.ts';
+import { bandwidthOf, type MigrationRequest, type Nak } from '../../../../crds/src/index.ts';
 import {
   keyOf,
   migrationRequests,
@@ -40,6 +40,7 @@ import {
   lostMessage,
   podName,
   podUid,
+  withNaks,
 } from './journal-entry.ts';
 import { inspect } from './inspect.ts';
 import { missingPod } from './missing-pod.ts';
@@ -152,8 +153,9 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
 
   async publish(status: SourceStatus, observed: Observed, context: Context): Promise<void> {
     const entry = this.#deps.journal.get(observed.request.metadata.uid, 'source');
-    // Nobody waits for it: the target has the images, and `Gone` or `Resumed` follows.
+    // Nobody waits for it: the target has the images, and `Gone` or `Resumed` follows. But this node may be lost before.
     if (status.state === 'Sent' && entry?.stage === 'Sent') {
+      if (entry.naks) return this.#report.progress(observed.request, 'Sent', context);
       return this.#report.mention(observed.request, status, context);
     }
     await this.#report.write(observed.request, this.#outcome(status, entry), context.signal);
@@ -264,12 +266,21 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   async #stopSource(request: MigrationRequest, context: Context): Promise<void> {
     const { journal, checkpointer } = this.#deps;
     await journal.put({ ...this.#entry(request), stage: 'Stopping' });
-    await checkpointer.stopPod(lockedPodOf(journal, request));
+    await checkpointer.stopPod(lockedPodOf(journal, request), (naks) =>
+      this.#keepNaks(request, naks),
+    );
     // The target waits for this report, and removing large images takes time.
     this.#report.progress(request, 'Gone', context);
     // Before the final stage, after which the agent does nothing more for the request.
     await this.#removeImages(request);
     await journal.put({ ...this.#entry(request), stage: 'Gone' });
+  }
+
+  /** The report has them, and the tasks are killed before it is sent. Nearly always there are none, and nothing is written. */
+  async #keepNaks(request: MigrationRequest, naks: Nak[]): Promise<void> {
+    const entry = this.#entry(request);
+    const kept = withNaks(entry, naks);
+    if (kept.naks?.length !== entry.naks?.length) await this.#deps.journal.put(kept);
   }
 
   async #removeImages(request: MigrationRequest): Promise<void> {

@@ -66,6 +66,7 @@ export class SourceReport {
       ...measured(found, reported),
       bytesPerSecond: found.bytesPerSecond ?? reported?.bytesPerSecond,
       checkpointDigest: found.checkpointDigest ?? reported?.checkpointDigest,
+      naks: entry?.naks ?? reported?.naks,
       peerDeadline: entry?.peerDeadline ?? reported?.peerDeadline,
       peerBudgetMs: found.peerBudgetMs ?? reported?.peerBudgetMs,
     };

@@ -7,6 +7,7 @@ import {
   timeoutsOf,
   type LimitedStep,
   type MigrationRequest,
+  type Nak,
   type SourceState,
 } from '../../../../crds/src/index.ts';
 import {
@@ -45,6 +46,7 @@ import {
   lostMessage,
   podName,
   podUid,
+  withNaks,
 } from './journal-entry.ts';
 import { missingPod } from './missing-pod.ts';
 import { addressesOf, type SourceDependencies } from './observe.ts';
@@ -261,7 +263,17 @@ export class SourceSteps {
         }),
       );
     });
-    await this.#deps.journal.put({ ...this.#entry(request), stage: 'Sent' });
+    const naks = await this.#naks(request);
+    await this.#deps.journal.put({ ...withNaks(this.#entry(request), naks), stage: 'Sent' });
+  }
+
+  /** Of the time of dump and transfer: the target knows them then even if this node is lost. The agent looks again when it stops the pod. */
+  async #naks(request: MigrationRequest): Promise<Nak[]> {
+    try {
+      return await this.#deps.checkpointer.naks(await this.#findPod(request));
+    } catch {
+      return [];
+    }
   }
 
   /**

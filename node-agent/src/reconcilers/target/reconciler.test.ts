@@ -143,6 +143,27 @@ describe('a target', () => {
     expect([node.locked, node.ran, stage(), state()]).toEqual([false, 1, 'Running', 'Running']);
   });
 
+  it('obeys what peers have told the source since the dump: the report that ends its wait has it', async () => {
+    const naks = [{ qpn: 17, psn: 3, syndrome: 0x62 }];
+    node.source = () => put({ sourceAgent: { state: 'Gone', naks } });
+    await toResumeGate();
+    await runs();
+    expect([node.naks, stage()]).toEqual([naks, 'Running']);
+  });
+
+  it('obeys it also if its agent dies before the device has resumed', async () => {
+    const naks = [{ qpn: 17, psn: 3, syndrome: 0x62 }];
+    node.source = () => put({ sourceAgent: { state: 'Gone', naks } });
+    await toResumeGate();
+    node.dieAt = 'resume.before';
+    run().catch(() => undefined);
+    await node.died.promise;
+    expect([node.naks, stage()]).toEqual([[], 'Resuming']);
+    await restartAgent();
+    await runs();
+    expect([node.naks, stage()]).toEqual([naks, 'Running']);
+  });
+
   it('is restored again, and answers no peers meanwhile, if it is killed while it answers', async () => {
     node.source = () => {
       node.outcomes['main'] = criuFailed;

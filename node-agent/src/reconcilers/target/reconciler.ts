@@ -84,9 +84,9 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       case 'AnswerPeers':
         return this.#resume.answerPeers(request, context);
       case 'ResumeTarget':
-        return this.#resume.resume(request);
+        return this.#resume.resume(request, context);
       case 'ResumeRemaining':
-        return this.#resume.resumeRemaining(request);
+        return this.#resume.resumeRemaining(request, context);
       case 'KeepDiagnostics':
         return this.#keepDiagnostics(request);
       case 'TearDownTarget':
@@ -183,7 +183,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     if (outcome === undefined) return;
     if (outcome === 'Aborted') return this.#tearDown(observed);
     if (observed.sourceAnswers) await this.#resume.answerPeers(request, context);
-    return this.#resume.resume(request);
+    return this.#resume.resume(request, context);
   }
 
   /** Refuses every caller at a gate and kills what is frozen. The namespace stays locked until the pod is deleted. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The effects after Committed: AnswerPeers, ResumeTarget and ResumeRemaining.
+import type { Nak } from '../../../../crds/src/index.ts';
 import { keyOf, realClock, type Clock, type Context } from '../../../../kube/src/index.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
 import { AgentError } from '../../support/errors.ts';
@@ -54,20 +55,20 @@ export class TargetResume<T extends Handover> {
    * restarted agent does all of it again.
    * @throws AgentError Internal if a container was killed since: it has not run, so it is restored again
    */
-  async resume(request: T): Promise<void> {
+  async resume(request: T, { log }: Pick<Context, 'log'>): Promise<void> {
     const entry = this.#entry(request);
     if (entry.stage !== 'Resuming' && (await this.#containers.read(entry)).missing().length > 0) {
       throw new AgentError('Internal', 'Not every container is at its gate: the agent retries.');
     }
-    await this.#resume(entry);
+    await this.#resume(request, entry, log);
   }
 
   /** The request has finished: resumes the containers that are restored. */
-  async resumeRemaining(request: T): Promise<void> {
-    await this.#resume(this.#entry(request));
+  async resumeRemaining(request: T, { log }: Pick<Context, 'log'>): Promise<void> {
+    await this.#resume(request, this.#entry(request), log);
   }
 
-  async #resume(entry: Entry): Promise<void> {
+  async #resume(request: T, entry: Entry, log: Context['log']): Promise<void> {
     const { journal, restorer } = this.#deps;
     const resuming: Entry = {
       ...entry,
@@ -77,7 +78,11 @@ export class TargetResume<T extends Handover> {
       resumedAt: entry.resumedAt ?? microTimestamp(),
     };
     await journal.put(resuming);
-    if (resuming.netns !== undefined) await restorer.resumePod(resuming.netns);
+    if (resuming.netns !== undefined) {
+      const refused = await restorer.resumePod(resuming.netns, this.#naks(request));
+      if (refused.length > 0)
+        log.warn({ refused }, 'no queue pair awaits these NAKs of the source');
+    }
     await restorer.thawRestored(entry.containers.filter(isMade));
     const steps = endStep(resuming.steps, 'resume');
     for (const step of steps) {
@@ -85,6 +90,14 @@ export class TargetResume<T extends Handover> {
       if (seconds !== undefined) stepSeconds.observe({ role: 'target', step: step.name }, seconds);
     }
     await journal.put({ ...resuming, stage: 'Running', steps });
+  }
+
+  /** What peers have told the source since its dump. The agent has waited for the report since it observed the request. */
+  #naks(request: T): readonly Nak[] {
+    const now = this.#deps.request(keyOf(request)) ?? request;
+    const isSame = now.metadata.uid === request.metadata.uid;
+    const { kind, status } = isSame ? now : request;
+    return (kind === 'MigrationRequest' && status?.sourceAgent?.naks) || [];
   }
 
   #entry(request: T): Entry {

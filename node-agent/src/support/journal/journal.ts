@@ -2,7 +2,7 @@
 // What this agent has begun for each request. The agent writes the journal to the disk before it acts, so a restarted
 // agent undoes or continues from it. Each request and role has one small file, which is replaced as a whole and fsync'd.
 import { z } from 'zod';
-import { GidEntry, Step } from '../../../../crds/src/index.ts';
+import { GidEntry, Nak, Step } from '../../../../crds/src/index.ts';
 import { KeyedMutex, withFaults } from '../../../../kube/src/index.ts';
 import { DiskDirectory, type Directory } from './journal-directory.ts';
 
@@ -79,6 +79,8 @@ export const entry = z.object({
   fabricAddresses: z.array(z.string()).optional(),
   /** For peers with a retry limit: until when the request must be decided, by this node's clock. */
   peerDeadline: z.string().optional(),
+  /** Source: NAKs that end a connection, and that its queue pairs keep. They go with the tasks. */
+  naks: z.array(Nak).optional(),
   /** Target: when the agent began to let the containers run, by this node's clock. */
   resumedAt: z.string().optional(),
   /** The decision as this agent has read it: a target after its own proposal, a source before it stops. */
