@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part `packet`: instructions of the functions that handle each packet, in the distribution's driver and in Sealift's, from
-// their object code. Both are compiled by the builder's compiler for the same kernel. It counts what is there, not what runs:
-// a branch for the hold is counted though it is not taken.
+// The first half of the part `packet`: instructions of the functions that handle each packet, in the distribution's driver and in
+// Sealift's, from their object code. Both are compiled by the builder's compiler for the same kernel. It counts what is there, not
+// what runs, without what the compiler takes for unlikely. trace.ts counts what runs; here are made the modules and lists of symbols
+// that it needs.
 // usage: main.ts CHECKOUT LAB OUT
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
@@ -56,12 +57,24 @@ const disassemble = (module: string): string =>
     maxBuffer: 1 << 28,
   });
 
-const [stock, own] = [stockModule(), ownModule()].map((one) => countInstructions(disassemble(one)));
+/** The module without what only a debugger needs, and where its functions are. */
+function prepareTrace(module: string, driver: string): void {
+  execFileSync('strip', ['--strip-debug', '-o', join(out, `${driver}.ko`), module]);
+  writeFileSync(
+    join(out, `${driver}.symbols`),
+    execFileSync('objdump', ['--syms', join(out, `${driver}.ko`)], { maxBuffer: 1 << 28 }),
+  );
+}
+
+const modules = { stock: stockModule(), own: ownModule() };
+for (const [driver, module] of Object.entries(modules)) prepareTrace(module, driver);
+const stock = countInstructions(disassemble(modules.stock));
+const own = countInstructions(disassemble(modules.own));
 const figures: Figure[] = PATH.flatMap((name) => {
-  const [before, after] = [stock?.get(name), own?.get(name)];
+  const [before, after] = [stock.get(name), own.get(name)];
   if (before === undefined || after === undefined) return [];
   return figureOf({
-    name: `instructions of ${name}`,
+    name: `object code of ${name}`,
     unit: '',
     runs: [after],
     floorRuns: [before],
@@ -71,7 +84,7 @@ const sum = (pick: 'value' | 'floor'): number =>
   figures.reduce((total, one) => total + (one[pick] ?? 0), 0);
 figures.push(
   figureOf({
-    name: 'instructions of all of these',
+    name: 'object code of all of these',
     unit: '',
     runs: [sum('value')],
     floorRuns: [sum('floor')],

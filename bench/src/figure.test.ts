@@ -19,15 +19,16 @@ describe('figures', () => {
     ['value', 9, false],
     ['ratio', 2, true],
     ['ratio', 1.9, false],
+    ['growth', 5, true],
+    ['growth', 4, false],
   ] as const)('meet a goal of the %s of at most %d: %s', (of, atMost, met) => {
     const runs = { runs: [9, 10, 11], floorRuns: [4, 5, 6] };
     const figure = figureOf({ name: 'x', unit: 'ms', ...runs, goal: { of, atMost } });
     expect(figure).toMatchObject({ value: 10, floor: 5, ratio: 2, met });
   });
 
-  it('do not meet a goal of a ratio without a floor', () => {
-    const goal = { of: 'ratio', atMost: 2 } as const;
-    expect(figureOf({ name: 'x', unit: '', runs: [1], goal }).met).toBe(false);
+  it.each(['ratio', 'growth'] as const)('do not meet a goal of a %s without a floor', (of) => {
+    expect(figureOf({ name: 'x', unit: '', runs: [1], goal: { of, atMost: 2 } }).met).toBe(false);
   });
 });
 

@@ -9,8 +9,8 @@ export interface Figure {
   readonly floor?: number;
   /** Value divided by floor. */
   readonly ratio?: number;
-  /** The most that `of` may be. */
-  readonly goal?: { readonly of: 'value' | 'ratio'; readonly atMost: number };
+  /** The most that `of` may be. The growth is the value less the floor. */
+  readonly goal?: { readonly of: 'value' | 'ratio' | 'growth'; readonly atMost: number };
   readonly met?: boolean;
   readonly runs: readonly number[];
   readonly floorRuns?: readonly number[];
@@ -49,7 +49,8 @@ export function figureOf(measured: Measured): Figure {
   const value = median(measured.runs);
   const floor = floorRuns && median(floorRuns);
   const ratio = floor === undefined || floor === 0 ? undefined : value / floor;
-  const judged = goal?.of === 'ratio' ? ratio : value;
+  const growth = floor === undefined ? undefined : value - floor;
+  const judged = goal && { value, ratio, growth }[goal.of];
   return {
     ...rest,
     value,

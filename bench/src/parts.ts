@@ -22,14 +22,16 @@ export interface Part {
   run(place: Place): Promise<Result>;
 }
 
+const figuresOf = async ({ out }: Place, name: string): Promise<Figure[]> =>
+  JSON.parse(await readFile(`${out}/${name}.json`, 'utf8')) as Figure[];
+
 /** A program of bench/ that writes its figures to `<out>/<name>.json`, run in the builder in a namespace of its own. */
 const isolated =
   (name: string, program: string, on: string) =>
   async ({ top, out }: Place): Promise<Result> => {
     await mkdir(out, { recursive: true });
     await run(`${top}bench/native/run.sh`, [program, out]);
-    const figures = JSON.parse(await readFile(`${out}/${name}.json`, 'utf8')) as Figure[];
-    return { figures, on };
+    return { figures: await figuresOf({ top, out }, name), on };
   };
 
 /** A program of bench/ that writes its figures to `<out>/<name>.json` and measures on the lab. */
@@ -37,8 +39,7 @@ const onLab =
   (name: string, program: string) =>
   async ({ top, out }: Place): Promise<Result> => {
     await run(process.execPath, [`${top}bench/${program}`, out]);
-    const figures = JSON.parse(await readFile(`${out}/${name}.json`, 'utf8')) as Figure[];
-    return { figures, on: 'the lab: two emulated nodes' };
+    return { figures: await figuresOf({ top, out }, name), on: 'the lab: two emulated nodes' };
   };
 
 export const parts = {
@@ -55,8 +56,14 @@ export const parts = {
     ),
   },
   packet: {
-    what: 'instructions of the packet path, stock driver (floor) and Sealift’s',
-    run: isolated('packet', 'packet/main.ts', 'object code of the builder’s compiler'),
+    what: 'instructions of the packet path, stock driver (floor) and Sealift’s: what a message executes, and what is in the object code',
+    run: async (place) => {
+      const on = 'an emulated CPU that is stepped; object code of the builder’s compiler';
+      await isolated('packet', 'packet/main.ts', on)(place);
+      const lab = process.env['LAB'] ?? `${place.top}build/lab`;
+      await run(process.execPath, [`${place.top}bench/packet/trace.ts`, place.top, lab, place.out]);
+      return { figures: await figuresOf(place, 'packet'), on };
+    },
   },
   blackout: {
     what: 'the blackout of pods with and without queue pairs, on the lab',

@@ -9,6 +9,7 @@
 #   VM_DIR   directory of the machine's own files; VM_DIR/share is /share in the guest
 #   VM_APPEND  more kernel parameters
 #   VM_CPUS  default 1; races between the driver and a process need 2
+#   VM_ARGS  more arguments of QEMU
 set -euo pipefail
 
 dir=${VM_DIR:?"the machine's own directory"}
@@ -54,7 +55,7 @@ start() {
 		-append "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off nowatchdog norandmaps fsck.mode=skip ${VM_APPEND:-} init=/bin/sh -- -c \"mount -t proc proc /proc; modprobe -a 9pnet_virtio 9p; mkdir -p /share; mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /share; exec /bin/bash /share/agent\"" \
 		-drive "file=$dir/disk.qcow2,if=virtio,format=qcow2,cache=unsafe" \
 		-virtfs "local,path=$share,mount_tag=share,security_model=none,multidevs=remap" \
-		-device virtio-rng-pci -serial "file:$dir/console" -pidfile "$dir/pid" -daemonize
+		-device virtio-rng-pci -serial "file:$dir/console" -pidfile "$dir/pid" -daemonize ${VM_ARGS:-}
 	until [ -e "$share/ready" ]; do
 		alive || die "it ended: see $dir/console"
 		[ $((tries--)) -gt 0 ] || die "it does not boot: see $dir/console"
