@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structs of ABI version 9, as images and other programs know them. A
+ * The structs of ABI version 10, as images and other programs know them. A
  * change here means another SEALIFT_RXE_ABI_VERSION.
  */
 #include <stddef.h>
@@ -24,14 +24,14 @@ static void expect(const char *what, size_t got, size_t want)
 
 int main(void)
 {
-	expect("the version", SEALIFT_RXE_ABI_VERSION, 9);
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 10);
 	expect("the last method", SEALIFT_RXE_METHOD_RESTORE_EVENTS, 19);
 	SIZE(query, 64);
 	SIZE(hold, 16);
 	SIZE(resume, 8);
 	SIZE(buffer, 16);
 	SIZE(object, 8);
-	SIZE(context, 32);
+	SIZE(context, 40);
 	SIZE(list, 8);
 	SIZE(device_object, 96);
 	SIZE(fd, 8);
@@ -77,6 +77,8 @@ int main(void)
 	PLACE(qp, req, 264);
 	PLACE(qp, comp, 288);
 	PLACE(qp, resp, 320);
+	PLACE(context, next_qpn, 20);
+	PLACE(qp_attr, active_mtu, 62);
 	PLACE(qp_attr, av, 64);
 	PLACE(av, network_type, 40);
 	PLACE(av, dmac, 42);
