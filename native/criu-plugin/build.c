@@ -16,13 +16,17 @@
 /*
  * Keep a descriptor out of the way of those that CRIU still restores: it
  * places them up to max_fd and its own ones just above, below the next power
- * of two.
+ * of two. Where the kernel has no descriptor as high as that, none of the
+ * processes has one at free_fd.
  */
 static int stash(const PB(Context) *context, int fd, int *place)
 {
 	int moved = fcntl(fd, F_DUPFD_CLOEXEC, 2 * (int)context->max_fd + 1024);
-	int error = errno;
+	int error;
 
+	if (moved < 0 && (errno == EINVAL || errno == EMFILE) && context->has_free_fd)
+		moved = fcntl(fd, F_DUPFD_CLOEXEC, (int)context->free_fd);
+	error = errno;
 	close(fd);
 	if (moved < 0) {
 		log_fail("kernel", "no room for a descriptor: %s", strerror(error));
@@ -122,10 +126,9 @@ static int fill_handles(int fd, long highest)
 
 static int channel_of(const struct restored *restored, const PB(CompletionQueue) *cq)
 {
-	for (size_t i = 0; cq->has_channel && i < restored->context->n_channels; i++)
-		if (restored->context->channels[i]->index == cq->channel)
-			return restored->built->files[2 + i];
-	return -1;
+	long place = cq->has_channel ? image_channel(restored->context, cq->channel) : -1;
+
+	return place < 0 ? -1 : restored->built->files[2 + place];
 }
 
 static int same_handle(uint32_t got, uint32_t wanted)
@@ -266,6 +269,8 @@ static int build_objects(struct restored *restored, int fd)
 		ret = build_ahs(restored, fd);
 	if (!ret)
 		ret = build_qps(restored, fd);
+	if (!ret)
+		ret = restored->driver->restore_numbers(fd, restored->context->driver);
 	if (!ret)
 		ret = build_events(restored, fd);
 	if (!ret)

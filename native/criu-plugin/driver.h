@@ -72,6 +72,9 @@ struct driver {
 	 */
 	int (*restore_events)(int fd, const PB(EventFile) *file);
 
+	/* The device goes on with new objects' numbers where the dumped one would have. */
+	int (*restore_numbers)(int fd, const PB(Driver) *driver);
+
 	/* The next region registered in this context gets this key. */
 	int (*hint_mr)(int fd, uint32_t key);
 

@@ -87,6 +87,12 @@ static int state_of(const PB(DriverState) *driver, void *state, size_t size, siz
 	return 0;
 }
 
+/* Where RESTORE has put a queue that the image says a place for. */
+static uint64_t offset_of(const struct sealift_rxe_ring *ring, uint64_t created)
+{
+	return ring->mmap_offset ? ring->mmap_offset : created;
+}
+
 static int restore_cq(int fd, const PB(CompletionQueue) *cq, int channel_fd, uint32_t *handle,
 		      uint64_t *offset)
 {
@@ -113,7 +119,7 @@ static int restore_cq(int fd, const PB(CompletionQueue) *cq, int channel_fd, uin
 	if (ret)
 		log_fail("kernel", "completion queue %u cannot be restored: %s", cq->handle,
 			 strerror(-ret));
-	*offset = created.mi.offset;
+	*offset = offset_of(&state.ring, created.mi.offset);
 	return ret;
 }
 
@@ -144,7 +150,7 @@ static int restore_srq(int fd, const PB(SharedReceiveQueue) *srq, uint32_t *hand
 	if (ret)
 		log_fail("kernel", "shared receive queue %u cannot be restored: %s", srq->handle,
 			 strerror(-ret));
-	*offset = created.mi.offset;
+	*offset = offset_of(&state.ring, created.mi.offset);
 	return ret;
 }
 
@@ -242,6 +248,36 @@ static int create_qp(int fd, const PB(QueuePair) *qp, uint32_t *handle, uint64_t
 	return ret;
 }
 
+/* Longer ones than the source's interface takes it may be set to, but nobody has got one. */
+static unsigned int longest_packet(const struct sealift_rxe_qp_attr *attr)
+{
+	unsigned int mtu = attr->path_mtu < attr->active_mtu ? attr->path_mtu : attr->active_mtu;
+
+	return 128U << (mtu & 7);
+}
+
+/* A device that begins anew would give out the numbers of objects that a peer still knows. */
+static int restore_numbers(int fd, const PB(Driver) *driver)
+{
+	static const uint32_t types[] = {
+		SEALIFT_RXE_HINT_NEXT_QPN, SEALIFT_RXE_HINT_NEXT_MR,
+		SEALIFT_RXE_HINT_NEXT_MW, SEALIFT_RXE_HINT_NEXT_AH,
+	};
+	const size_t count = sizeof(types) / sizeof(types[0]);
+	int ret = 0;
+
+	if (driver->n_next_numbers != count) {
+		log_fail("image-damaged", "a context has %zu next numbers, not %zu",
+			 driver->n_next_numbers, count);
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < count && !ret; i++)
+		ret = rxe_hint(fd, types[i], driver->next_numbers[i]);
+	if (ret)
+		log_fail("kernel", "the next numbers cannot be restored: %s", strerror(-ret));
+	return ret;
+}
+
 static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *handle,
 		      uint64_t offset[2])
 {
@@ -268,10 +304,12 @@ static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *han
 		};
 	ret = rxe_restore_qp(fd, *handle, &state, &buffers);
 	free(res);
+	offset[0] = offset_of(&state.sq, offset[0]);
+	offset[1] = offset_of(&state.rq, offset[1]);
 	if (ret == -EMSGSIZE)
 		log_fail("mtu",
-			 "queue pair %#x sends packets of %u bytes, for which the target's interface is too small; give it the source's MTU",
-			 qp->qpn, 128U << (state.attr.path_mtu & 7));
+			 "queue pair %#x sends packets of up to %u bytes, for which the target's interface is too small; give it the source's MTU",
+			 qp->qpn, longest_packet(&state.attr));
 	else if (ret)
 		log_fail("kernel", "queue pair %#x cannot be restored: %s", qp->qpn,
 			 strerror(-ret));
@@ -295,6 +333,7 @@ const struct driver driver_rxe = {
 	.restore_srq = restore_srq,
 	.restore_ah = restore_ah,
 	.restore_qp = restore_qp,
+	.restore_numbers = restore_numbers,
 	.restore_events = rxe_restore_file_events,
 	.hint_mr = hint_mr,
 	.adopt_file = rxe_adopt_file,

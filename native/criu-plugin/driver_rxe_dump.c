@@ -248,6 +248,21 @@ static int dump_object(int fd, const struct sealift_rxe_object *object, uint32_t
 	}
 }
 
+/* In the order of restore_numbers(). */
+static int dump_numbers(const struct sealift_rxe_context *info, PB(Driver) *driver)
+{
+	const uint32_t numbers[] = {
+		info->next_qpn, info->next_mr, info->next_mw, info->next_ah
+	};
+
+	driver->next_numbers = malloc(sizeof(numbers));
+	if (!driver->next_numbers)
+		return -ENOMEM;
+	memcpy(driver->next_numbers, numbers, sizeof(numbers));
+	driver->n_next_numbers = sizeof(numbers) / sizeof(numbers[0]);
+	return 0;
+}
+
 int rxe_dump(int fd, PB(Context) *context, struct rings *rings)
 {
 	struct sealift_rxe_object *list = NULL;
@@ -274,5 +289,5 @@ int rxe_dump(int fd, PB(Context) *context, struct rings *rings)
 	/* The context may have closed its first file of events, and have another one. */
 	if (!ret && context->async && context->async->index == info.async)
 		ret = rxe_record_events(fd, context->async);
-	return ret;
+	return ret ? ret : dump_numbers(&info, context->driver);
 }

@@ -4,9 +4,12 @@
  * else in the image says is kept of each. What an idle one has is no zero, but
  * known, becomes one: "no opcode" is SEALIFT_RXE_NONE.
  */
+#include <stdbool.h>
 #include <string.h>
 
 #include "driver_rxe_thin.h"
+
+#define PAGE 4096
 
 void rxe_record_fields(PB(QueuePair) *record, uint32_t handle, const struct sealift_rxe_qp *qp)
 {
@@ -43,6 +46,17 @@ static void flip_psns(struct sealift_rxe_qp *qp)
 	qp->resp.ack_psn ^= qp->resp.psn;
 }
 
+/* The next queue that is created is mapped from the next pages. */
+static uint64_t behind_sq(const struct sealift_rxe_qp *qp)
+{
+	return qp->sq.mmap_offset + (((uint64_t)qp->sq.size + PAGE - 1) & ~(uint64_t)(PAGE - 1));
+}
+
+static bool has_offsets(const struct sealift_rxe_qp *qp)
+{
+	return qp->sq.mmap_offset && qp->rq.size;
+}
+
 void rxe_thin_qp(struct sealift_rxe_qp *qp, const PB(Path) *path)
 {
 	qp->user_handle = 0;
@@ -50,7 +64,8 @@ void rxe_thin_qp(struct sealift_rxe_qp *qp, const PB(Path) *path)
 	qp->pd_handle = qp->send_cq_handle = qp->recv_cq_handle = qp->srq_handle = 0;
 	qp->max_send_wr = qp->max_send_sge = qp->max_inline = 0;
 	qp->max_recv_wr = qp->max_recv_sge = 0;
-	qp->sq.mmap_offset = qp->rq.mmap_offset = 0;
+	if (has_offsets(qp))
+		qp->rq.mmap_offset -= behind_sq(qp);
 	qp->sq.mmap_size = qp->rq.mmap_size = 0;
 	if (path) {
 		qp->attr.dest_qpn = qp->attr.port_num = 0;
@@ -73,6 +88,8 @@ void rxe_full_qp(struct sealift_rxe_qp *qp, const PB(QueuePair) *record)
 	qp->max_inline = record->max_inline;
 	qp->max_recv_wr = record->max_recv_wr;
 	qp->max_recv_sge = record->max_recv_sge;
+	if (has_offsets(qp))
+		qp->rq.mmap_offset += behind_sq(qp);
 	if (record->path) {
 		qp->attr.dest_qpn = record->path->dest_qpn;
 		qp->attr.port_num = record->path->port;

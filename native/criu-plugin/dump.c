@@ -15,6 +15,7 @@
 
 #include "driver.h"
 #include "dump.h"
+#include "dump_descriptors.h"
 #include "dump_limits.h"
 #include "dump_mapping.h"
 #include "dump_memory.h"
@@ -31,6 +32,7 @@ static struct dumped *contexts;
 static size_t context_count;
 static PB(FileTable) files;
 static bool agent_holds, written;
+static size_t files_on_disk;
 
 int dump_begin(bool held_by_agent)
 {
@@ -38,6 +40,8 @@ int dump_begin(bool held_by_agent)
 
 	agent_holds = held_by_agent;
 	written = false;
+	files_on_disk = 0;
+	dump_descriptors_forget();
 	sealift__ibverbs__file_table__init(&files);
 	ret = image_remove_all(criu_get_image_dir());
 	/* A container without RDMA has an empty table, so that a lost one is noticed. */
@@ -171,6 +175,7 @@ static int look_at_fd(pid_t pid, int fd, const char *link, void *arg)
 
 	if ((uint32_t)fd > task->max_fd)
 		task->max_fd = fd;
+	dump_descriptor_seen(fd);
 	if (strncmp(link, DEVICE_PREFIX, strlen(DEVICE_PREFIX)))
 		return 0;
 	if (strncmp(link, UVERBS_PREFIX, strlen(UVERBS_PREFIX))) {
@@ -247,12 +252,29 @@ static int check_memory(const PB(Context) *context)
 	return ret;
 }
 
+/* All that a restore keeps aside, of all contexts: one process may open them all. */
+static void find_room(void)
+{
+	uint32_t needed = 0, free_fd;
+
+	for (size_t i = 0; i < context_count; i++)
+		needed += 2 + contexts[i].context->n_channels;
+	free_fd = dump_descriptors_room(needed);
+	for (size_t i = 0; i < context_count; i++) {
+		PB(Context) *context = contexts[i].context;
+
+		context->has_free_fd = free_fd && free_fd + needed <= context->max_fd;
+		context->free_fd = context->has_free_fd ? free_fd : 0;
+	}
+}
+
 static int write_contexts(void)
 {
 	int dir = criu_get_image_dir(), ret = 0;
 
 	if (fault("dump.image.before"))
 		return -EIO;
+	find_room();
 	for (size_t i = 0; i < context_count && !ret; i++)
 		ret = dump_place_mappings(&contexts[i]);
 	if (!ret)
@@ -321,6 +343,29 @@ static int identify(int fd, PB(File) *file)
 	return -EOPNOTSUPP;
 }
 
+static int write_files(void)
+{
+	int ret = image_write_files(criu_get_image_dir(), &files);
+
+	if (!ret)
+		files_on_disk = files.n_files;
+	return ret;
+}
+
+/*
+ * CRIU does not say which file is the last. A context has so many, if each is
+ * still open. Until then the table is written when it has doubled, for all of
+ * it each time would take too long.
+ */
+static bool is_time_to_write(void)
+{
+	size_t n = files.n_files, expected = 0;
+
+	for (size_t i = 0; i < context_count; i++)
+		expected += 1 + !!contexts[i].context->async + contexts[i].context->n_channels;
+	return n >= expected || !(n & (n - 1));
+}
+
 int dump_file(int fd, int id)
 {
 	PB(File) *file = calloc(1, sizeof(*file));
@@ -344,10 +389,15 @@ int dump_file(int fd, int id)
 		goto fail;
 	log_debug("file %#x is kind %d index %u of context %u", file->id, file->kind, file->index,
 		  file->context);
-	return image_write_files(criu_get_image_dir(), &files);
+	return is_time_to_write() ? write_files() : 0;
 fail:
 	free(file);
 	return ret;
+}
+
+int dump_finish(void)
+{
+	return files_on_disk == files.n_files ? 0 : write_files();
 }
 
 void dump_end(bool resume)

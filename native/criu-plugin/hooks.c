@@ -95,6 +95,8 @@ static void end(int stage, int ret)
 {
 	switch (stage) {
 	case CR_PLUGIN_STAGE__DUMP:
+		if (!ret)
+			ret = dump_finish();
 		dump_end(ret || left_running());
 		settings_dump_end();
 		watches_end();

@@ -240,6 +240,38 @@ int image_decode_context(const uint8_t *data, size_t size, const char *name,
 	return ret;
 }
 
+long image_channel(const PB(Context) *context, uint32_t index)
+{
+	size_t low = 0, high = context->n_channels;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (context->channels[middle]->index < index)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < context->n_channels && context->channels[low]->index == index ? (long)low : -1;
+}
+
+static int compare_files(const void *a, const void *b)
+{
+	const PB(File) *one = *(PB(File) *const *)a, *two = *(PB(File) *const *)b;
+
+	return (one->id > two->id) - (one->id < two->id);
+}
+
+const PB(File) *image_file(const PB(FileTable) *table, uint32_t id)
+{
+	PB(File) wanted = { .id = id }, *key = &wanted, **found;
+
+	if (!table->n_files)
+		return NULL;
+	found = bsearch(&key, table->files, table->n_files, sizeof(key), compare_files);
+	return found ? *found : NULL;
+}
+
 int image_decode_files(const uint8_t *data, size_t size, const char *name, PB(FileTable) **table)
 {
 	PB(Envelope) *envelope = image_open(data, size, name);
@@ -256,6 +288,8 @@ int image_decode_files(const uint8_t *data, size_t size, const char *name, PB(Fi
 		if ((*table)->files[i]->context >= (*table)->contexts ||
 		    (uint32_t)(*table)->files[i]->kind > SEALIFT__IBVERBS__FILE_KIND__CHANNEL)
 			goto damaged;
+	if ((*table)->n_files)
+		qsort((*table)->files, (*table)->n_files, sizeof(*(*table)->files), compare_files);
 	return 0;
 damaged:
 	log_fail("image-damaged", "%s does not parse", name);

@@ -61,6 +61,12 @@ bool image_has_open(const PB(Context) *context, uint32_t inner);
 /* Has the process, by its pid inside, queues of the context mapped? */
 bool image_has_mapped(const PB(Context) *context, uint32_t inner);
 
+/* The place of the channel of that index in the context, whose channels are sorted by it; -1: it has none. */
+long image_channel(const PB(Context) *context, uint32_t index);
+
+/* The file that CRIU calls @id, of a table that is sorted by it; NULL: none. */
+const PB(File) *image_file(const PB(FileTable) *table, uint32_t id);
+
 /* The highest handle of any object, or -1. */
 long image_max_handle(const PB(Context) *context);
 

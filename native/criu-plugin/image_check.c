@@ -55,9 +55,8 @@ static int check_cq(const PB(Context) *context, const PB(CompletionQueue) *cq,
 
 	if (ret || !cq->has_channel)
 		return ret ? ret : check_driver_state(cq->driver, 1, handles->name);
-	for (size_t i = 0; i < context->n_channels; i++)
-		if (context->channels[i]->index == cq->channel)
-			return check_driver_state(cq->driver, 1, handles->name);
+	if (image_channel(context, cq->channel) >= 0)
+		return check_driver_state(cq->driver, 1, handles->name);
 	return bad(handles->name, "completion queue %u has an unknown channel", cq->handle);
 }
 
@@ -247,6 +246,12 @@ int image_check_context(const PB(Context) *context, const char *name)
 			return bad(name, "descriptor %u is out of range", context->descriptors[i]->fd);
 	if (context->n_channels > 4096)
 		return bad(name, "too many completion channels");
+	for (size_t i = 1; i < context->n_channels; i++)
+		if (context->channels[i - 1]->index >= context->channels[i]->index)
+			return bad(name, "completion channel %u is there twice or out of order",
+				   context->channels[i]->index);
+	if (context->has_free_fd && context->free_fd > context->max_fd)
+		return bad(name, "the free descriptor %u is out of range", context->free_fd);
 	if (context->async && context->async->n_events > IMAGE_MAX_OBJECTS)
 		return bad(name, "too many unread events");
 

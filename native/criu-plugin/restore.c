@@ -51,14 +51,14 @@ static int built_once(struct restored *restored)
 
 static int stash_index(const struct restored *restored, const PB(File) *file)
 {
+	long place;
+
 	if (file->kind == SEALIFT__IBVERBS__FILE_KIND__CONTEXT)
 		return 0;
 	if (file->kind == SEALIFT__IBVERBS__FILE_KIND__ASYNC)
 		return 1;
-	for (size_t i = 0; i < restored->context->n_channels; i++)
-		if (restored->context->channels[i]->index == file->index)
-			return 2 + i;
-	return -1;
+	place = image_channel(restored->context, file->index);
+	return place < 0 ? -1 : 2 + place;
 }
 
 static int take_file(struct restored *restored, const PB(File) *file)
@@ -94,31 +94,36 @@ static int take_file(struct restored *restored, const PB(File) *file)
 
 int restore_file(int id)
 {
+	const PB(File) *file = files ? image_file(files, id) : NULL;
 	int ret;
 
-	for (size_t i = 0; files && i < files->n_files; i++) {
-		const PB(File) *file = files->files[i];
-
-		if (file->id != (uint32_t)id)
-			continue;
-		ret = built_once(restored_at(file->context));
-		return ret ? ret : take_file(restored_at(file->context), file);
-	}
-	return -ENOTSUP;
+	if (!file)
+		return -ENOTSUP;
+	ret = built_once(restored_at(file->context));
+	return ret ? ret : take_file(restored_at(file->context), file);
 }
 
-int restore_placeholder(const char *path, uint64_t *offset, int *fd)
+/* CRIU may use one descriptor for all mappings of a path, and asks for each. */
+static uint64_t longest_mapping(void)
 {
 	uint64_t size = 0;
 
 	for (size_t i = 0; i < restored_count(); i++) {
 		const PB(Context) *context = restored_at(i)->context;
 
-		/* CRIU may use one descriptor for all mappings of a path. */
 		for (size_t k = 0; k < context->n_mappings; k++)
 			if (context->mappings[k]->length > size)
 				size = context->mappings[k]->length;
 	}
+	return size;
+}
+
+int restore_placeholder(const char *path, uint64_t *offset, int *fd)
+{
+	static uint64_t size;
+
+	if (!size)
+		size = longest_mapping();
 	if (strncmp(path, "/dev/infiniband/uverbs", 22) || !size)
 		return -ENOTSUP;
 	*fd = memfd_create(PLACEHOLDER_NAME, MFD_CLOEXEC);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Queue pairs in each state that send nothing: what they have posted comes back in the end. */
+#include "dice.h"
 #include "failure.h"
 #include "side.h"
 
@@ -13,9 +14,21 @@ static void to(struct ibv_qp *qp, struct ibv_qp_attr *attr, enum ibv_qp_state st
 	MUST(!ibv_modify_qp(qp, attr, IBV_QP_STATE | mask));
 }
 
+/* Any value that modify_qp takes, if it gives no peer up early: a move keeps all of them. */
+static void be_odd(struct ibv_qp_attr *attr, uint64_t dice)
+{
+	attr->path_mtu = (enum ibv_mtu)(IBV_MTU_256 + dice % 5);
+	attr->retry_cnt = (uint8_t)(7 + (dice >> 8) % 249);
+	attr->rnr_retry = (uint8_t)(7 + (dice >> 16) % 249);
+	attr->min_rnr_timer = (uint8_t)(dice >> 24);
+	attr->max_dest_rd_atomic = (uint8_t)(dice >> 32);
+	attr->dest_qp_num |= (uint32_t)(dice >> 40) << 24;
+}
+
 static void connect(struct side *s, const struct idle *q, const struct remote *peer, bool to_rts)
 {
 	bool connected = q->plan->transport == TRANSPORT_RC;
+	uint64_t number = (uint64_t)(q - s->idle);
 	struct ibv_qp_attr attr = {
 		.path_mtu = IBV_MTU_512, .dest_qp_num = peer->qpn, .rq_psn = 5, .max_dest_rd_atomic = 2,
 		.min_rnr_timer = 3, .timeout = 19, .retry_cnt = 7, .rnr_retry = 7, .sq_psn = 9,
@@ -25,6 +38,8 @@ static void connect(struct side *s, const struct idle *q, const struct remote *p
 			     .is_global = 1, .port_num = PORT },
 	};
 
+	if (number % 2)
+		be_odd(&attr, dice_mix(number, peer->qpn, q->plan->posted));
 	to(q->qp, &attr, IBV_QPS_RTR,
 	   connected ? IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
 			       IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER : 0);
@@ -84,7 +99,7 @@ static void read_events(struct side *s, struct ibv_context *context)
 /* Its send queue is drained at once: that is an event, which may stay unread, as may those before it. */
 static void drain(struct side *s, struct idle *q, struct ibv_context *context)
 {
-	struct ibv_qp_attr attr = { .en_sqd_async_notify = 1 };
+	struct ibv_qp_attr attr = { .en_sqd_async_notify = 255 };
 	bool others = next_event(s, context);
 
 	to(q->qp, &attr, IBV_QPS_SQD, IBV_QP_EN_SQD_ASYNC_NOTIFY);

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 
 #define PAGE 4096
 #define HIGH_HANDLE 40000
+#define HIGH_DESCRIPTOR 600000
 
 struct verbs {
 	struct ibv_context *ctx;
@@ -104,6 +106,46 @@ static bool queues(struct verbs *v, int count)
 			return false;
 	}
 	return true;
+}
+
+static bool allow_files(rlim_t count)
+{
+	struct rlimit files = { .rlim_cur = count, .rlim_max = count };
+
+	return !setrlimit(RLIMIT_NOFILE, &files);
+}
+
+/* A descriptor in the upper half of those that the kernel has. */
+static bool high_descriptor(struct verbs *v)
+{
+	return create_qp(v, IBV_QPT_RC, NULL) && reg_mr(v) && allow_files(HIGH_DESCRIPTOR + 1) &&
+	       dup2(STDIN_FILENO, HIGH_DESCRIPTOR) == HIGH_DESCRIPTOR;
+}
+
+/* So many completion channels, each with a queue of its own. */
+static bool channels(struct verbs *v, int count)
+{
+	if (!allow_files(count + 1024))
+		return false;
+	for (int i = 0; i < count; i++) {
+		struct ibv_comp_channel *channel = ibv_create_comp_channel(v->ctx);
+
+		if (!channel || !ibv_create_cq(v->ctx, 1, NULL, channel, 0))
+			return false;
+	}
+	return true;
+}
+
+/* So many regions, of a page each. */
+static bool regions(struct verbs *v, int count)
+{
+	uint8_t *memory = mmap(NULL, (size_t)count * PAGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (int i = 0; memory != MAP_FAILED && i < count; i++)
+		if (!ibv_reg_mr(v->pd, memory + (size_t)i * PAGE, PAGE, IBV_ACCESS_LOCAL_WRITE))
+			return false;
+	return memory != MAP_FAILED;
 }
 
 /* The first mapping of a queue in /proc/self/maps. */
@@ -334,6 +376,12 @@ static bool make(struct verbs *v, const char *kind)
 		return high_handle(v);
 	if (!strncmp(kind, "queues-", 7))
 		return queues(v, atoi(kind + 7));
+	if (!strcmp(kind, "high-descriptor"))
+		return high_descriptor(v);
+	if (!strncmp(kind, "channels-", 9))
+		return channels(v, atoi(kind + 9));
+	if (!strncmp(kind, "regions-", 8))
+		return regions(v, atoi(kind + 8));
 	if (!strcmp(kind, "opener-gone"))
 		return opener_gone(v);
 	if (!strcmp(kind, "rc"))

@@ -57,6 +57,7 @@ static void unit_fault(void)
 
 int main(void)
 {
+	unit_descriptors();
 	unit_device_node();
 	unit_image();
 	unit_fuzz();

@@ -15,6 +15,7 @@ void unit_check(bool passed, const char *what, const char *file, int line);
 const char *unit_log(void);
 void unit_clear_log(void);
 
+void unit_descriptors(void);
 void unit_device_node(void);
 void unit_image(void);
 void unit_events(void);

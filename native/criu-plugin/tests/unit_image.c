@@ -162,8 +162,61 @@ static void contradictions(void)
 	REFUSED(s.context.node_path = "/dev/../etc/passwd");
 	REFUSED(s.context.n_descriptors = 0);
 	REFUSED(s.descriptor.fd = 10);
+	REFUSED((s.context.has_free_fd = 1, s.context.free_fd = 10));
 	REFUSED(s.context.max_fd = 1 << 30);
 #undef REFUSED
+}
+
+/* Each is found, whatever the order in the file; what is not there is not. */
+static void found_by_number(void)
+{
+	enum { COUNT = 100 };
+	PB(EventFile) channel[COUNT], *channels[COUNT];
+	PB(File) file[COUNT], *list[COUNT];
+	PB(FileTable) table, *back = NULL;
+	struct sample s;
+	uint8_t *data;
+	size_t size;
+
+	sample_fill(&s);
+	sealift__ibverbs__file_table__init(&table);
+	table.contexts = 1;
+	table.n_files = COUNT;
+	table.files = list;
+	for (int i = 0; i < COUNT; i++) {
+		sealift__ibverbs__event_file__init(&channel[i]);
+		channel[i].index = 3 * i + 1;
+		channels[i] = &channel[i];
+		sealift__ibverbs__file__init(&file[i]);
+		file[i].id = (i * 37 % COUNT) * 5;
+		file[i].index = i;
+		list[i] = &file[i];
+	}
+	s.context.channels = channels;
+	s.context.n_channels = COUNT;
+	CHECK(!image_check_context(&s.context, "x"));
+	for (int i = 0; i < COUNT; i++)
+		CHECK(image_channel(&s.context, 3 * i + 1) == i);
+	CHECK(image_channel(&s.context, 0) == -1);
+	CHECK(image_channel(&s.context, 3) == -1);
+	CHECK(image_channel(&s.context, 3 * COUNT + 1) == -1);
+	channel[7].index = channel[6].index;
+	CHECK(image_check_context(&s.context, "x") == -EINVAL);
+	channel[7].index = channel[6].index - 1;
+	CHECK(image_check_context(&s.context, "x") == -EINVAL);
+	s.context.n_channels = 0;
+	CHECK(image_channel(&s.context, 1) == -1);
+
+	data = image_encode(&table.base, &size);
+	CHECK(data && !image_decode_files(data, size, "x", &back));
+	for (int i = 0; back && i < COUNT; i++) {
+		const PB(File) *found = image_file(back, (i * 37 % COUNT) * 5);
+
+		CHECK(found && found->index == (uint32_t)i);
+	}
+	CHECK(!image_file(back, 1) && !image_file(back, -1));
+	sealift__ibverbs__file_table__free_unpacked(back, NULL);
+	free(data);
 }
 
 static void directory(void)
@@ -210,5 +263,6 @@ void unit_image(void)
 	altered();
 	versions();
 	contradictions();
+	found_by_number();
 	directory();
 }

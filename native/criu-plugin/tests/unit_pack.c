@@ -55,7 +55,7 @@ static void fill_idle(struct sealift_rxe_qp *qp)
 			.index = 12 },
 		.rq = { .mmap_offset = 0x145000, .mmap_size = 0x10000, .size = 0xf180, .log2_elem_size = 7, .index_mask = 511,
 			.index = 33 },
-		.attr = { .path_mtu = 5, .dest_qpn = 0x456, .rq_psn = 0x123456, .sq_psn = 0x654321, .access_flags = 15,
+		.attr = { .path_mtu = 5, .active_mtu = 5, .dest_qpn = 0x456, .rq_psn = 0x123456, .sq_psn = 0x654321, .access_flags = 15,
 			  .port_num = 1, .timeout = 14, .retry_cnt = 7, .rnr_retry = 7, .min_rnr_timer = 12, .max_rd_atomic = 16,
 			  .max_dest_rd_atomic = 16,
 			  .av = { .dgid = { [10] = 0xff, 0xff, 10, 99, 0, 1 }, .sgid = { [10] = 0xff, 0xff, 10, 99, 0, 2 },
@@ -109,13 +109,42 @@ static void idle_queue_pair(void)
 	rxe_full_qp(&back, &record);
 	/* What RESTORE_QP ignores is not kept. */
 	qp.user_handle = qp.pd_handle = qp.send_cq_handle = qp.recv_cq_handle = 0;
-	qp.sq.mmap_offset = qp.sq.mmap_size = qp.rq.mmap_offset = qp.rq.mmap_size = 0;
+	qp.sq.mmap_size = qp.rq.mmap_size = 0;
 	qp.attr.av.sgid_index = 0;
 	CHECK(!memcmp(&back, &qp, sizeof(qp)));
+}
+
+static void offsets_come_back(uint64_t sq, uint64_t rq, uint32_t rq_size)
+{
+	struct sealift_rxe_qp qp, thin;
+	PB(DriverState) driver;
+	PB(QueuePair) record;
+	PB(Path) path;
+
+	fill_idle(&qp);
+	qp.sq.mmap_offset = sq;
+	qp.rq.mmap_offset = rq;
+	qp.rq.size = rq_size;
+	fill_record(&record, &driver, &path, &qp);
+	thin = qp;
+	rxe_thin_qp(&thin, record.path);
+	rxe_full_qp(&thin, &record);
+	CHECK(thin.sq.mmap_offset == sq && thin.rq.mmap_offset == rq);
+}
+
+/* Wherever the two queues are mapped from; a queue pair that shares has one only. */
+static void any_offsets(void)
+{
+	offsets_come_back(0x123000, 0x143000, 0xf180);
+	offsets_come_back(0x143000, 0x123000, 0xf180);
+	offsets_come_back(0, 0, 0xf180);
+	offsets_come_back(0x123000, 0, 0);
+	offsets_come_back(1ULL << 45, 0x1000, 64);
 }
 
 void unit_pack(void)
 {
 	any_bytes();
 	idle_queue_pair();
+	any_offsets();
 }

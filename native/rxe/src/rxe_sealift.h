@@ -138,8 +138,9 @@ u32 rxe_visible_pid(struct task_struct *task);
 const struct mm_struct *rxe_process_mm(struct task_struct *process);
 /* The process whose memory it is */
 u32 rxe_mr_owner(const struct rxe_mr *mr);
-/* The process that created it */
+/* The process that created it; the second, of kinds that restrack leaves out */
 u32 rxe_creator(struct rdma_restrack_entry *res);
+u32 rxe_elem_creator(const struct rxe_pool_elem *elem);
 
 /*
  * rxe_sealift_pages.c: has the owner of a user memory region given up a page of
@@ -203,6 +204,13 @@ int rxe_restore_copy_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
  * After an error the object is only good to be destroyed.
  */
 void rxe_restore_ring(struct rxe_queue *q, const struct rxe_bytes *bytes);
+/*
+ * Let a new queue be mapped from where the dumped one was. @rq: the second one
+ * of a queue pair, or NULL. Return: 0; -EINVAL: something else is there
+ */
+int rxe_restore_offsets(struct rxe_queue *q, const struct sealift_rxe_ring *in,
+			struct rxe_queue *rq,
+			const struct sealift_rxe_ring *rq_in);
 int rxe_restore_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
 		   const struct rxe_bytes *bytes);
 int rxe_restore_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,

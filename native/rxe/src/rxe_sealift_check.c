@@ -27,6 +27,7 @@
 /* The invariants have names of their own for these constants of the kernel. */
 static_assert(RXE_IMAGE_PSN_MAX == BTH_PSN_MASK);
 static_assert(RXE_IMAGE_LENGTH_MAX == RXE_PORT_MAX_MSG_SZ);
+static_assert(RXE_IMAGE_PAGE == PAGE_SIZE);
 static_assert(RXE_IMAGE_SQE == (int)IB_QPS_SQE);
 static_assert(RXE_IMAGE_ERR == (int)IB_QPS_ERR);
 static_assert(RXE_IMAGE_UD == (int)IB_QPT_UD);
@@ -67,7 +68,8 @@ int rxe_check_ring(const struct rxe_queue *q,
 	if (!q)
 		return is_zero(ring, sizeof(*ring)) && !buf->size ? 0 : -EINVAL;
 
-	if (ring->size != q->buf_size || buf->size != q->buf_size ||
+	if (!rxe_image_is_offset(ring->mmap_offset) ||
+	    ring->size != q->buf_size || buf->size != q->buf_size ||
 	    ring->log2_elem_size != q->log2_elem_size ||
 	    ring->index_mask != q->index_mask ||
 	    ring->index > q->index_mask)
@@ -168,8 +170,8 @@ int rxe_check_av(const struct sealift_rxe_av *av, bool any_group)
 int rxe_check_dma(u32 length, u32 resid, u32 cur_sge, u32 num_sge,
 		  u32 sge_offset, const struct rxe_sge *sge)
 {
-	if (length > RXE_PORT_MAX_MSG_SZ || resid > length ||
-	    cur_sge > num_sge || (resid && cur_sge == num_sge))
+	if (resid > length || cur_sge > num_sge ||
+	    (resid && cur_sge == num_sge))
 		return -EINVAL;
 
 	if (cur_sge == num_sge)

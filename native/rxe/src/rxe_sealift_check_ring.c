@@ -100,6 +100,12 @@ static int rxe_check_send_wqe(struct rxe_qp *qp,
 	if (wqe->wr.opcode == IB_WR_FLUSH)
 		return 0;
 
+	/* no longer message has been sent; one that is posted fails later */
+	if (wqe->state != wqe_state_posted &&
+	    wqe->state != wqe_state_error &&
+	    wqe->dma.length > RXE_PORT_MAX_MSG_SZ)
+		return -EINVAL;
+
 	return rxe_check_dma(wqe->dma.length, wqe->dma.resid, wqe->dma.cur_sge,
 			     wqe->dma.num_sge, wqe->dma.sge_offset,
 			     wqe->dma.sge);

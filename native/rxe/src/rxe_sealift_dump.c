@@ -164,11 +164,11 @@ static void rxe_dump_attr(const struct rxe_qp *qp,
 	out->sq_draining = attr->sq_draining;
 	out->qkey = attr->qkey;
 	out->en_sqd_async_notify = attr->en_sqd_async_notify;
+	out->active_mtu = to_rdev(qp->ibqp.device)->port.attr.active_mtu;
 
 	/* modify_qp takes the rest, too, unless it changes the state */
 	if (qp->ibqp.qp_type == IB_QPT_UD) {
-		out->path_mtu =
-			to_rdev(qp->ibqp.device)->port.attr.active_mtu;
+		out->path_mtu = out->active_mtu;
 		return;
 	}
 

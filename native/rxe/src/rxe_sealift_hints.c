@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Which number the next queue pair, memory region or address handle of a context
- * gets.
+ * gets, and which ones a device has given out before.
  */
 #include <rdma/uverbs_ioctl.h>
 
@@ -23,6 +23,35 @@ static int rxe_hint_check(struct rxe_pool *pool, u32 index)
 	return elem ? -EEXIST : 0;
 }
 
+/*
+ * Numbers are given out in turns: one that an object has had is new for long.
+ * That goes on from device to device.
+ */
+static int rxe_hint_next(struct rxe_pool *pool, u32 value)
+{
+	if (value < pool->limit.min || value > pool->limit.max + 1)
+		return -EINVAL;
+
+	xa_lock(&pool->xa);
+	pool->next = max(pool->next, value);
+	xa_unlock(&pool->xa);
+
+	return 0;
+}
+
+static u32 rxe_next_number(struct rxe_pool *pool)
+{
+	return max(READ_ONCE(pool->next), pool->limit.min);
+}
+
+void rxe_next_numbers(struct rxe_dev *rxe, struct sealift_rxe_context *out)
+{
+	out->next_qpn = rxe_next_number(&rxe->qp_pool);
+	out->next_mr = rxe_next_number(&rxe->mr_pool);
+	out->next_mw = rxe_next_number(&rxe->mw_pool);
+	out->next_ah = rxe_next_number(&rxe->ah_pool);
+}
+
 int rxe_hint_set(struct rxe_ucontext *uc, u32 type, u32 value)
 {
 	struct rxe_dev *rxe = to_rdev(uc->ibuc.device);
@@ -41,6 +70,14 @@ int rxe_hint_set(struct rxe_ucontext *uc, u32 type, u32 value)
 	case SEALIFT_RXE_HINT_AH:
 		err = rxe_hint_check(&rxe->ah_pool, value);
 		break;
+	case SEALIFT_RXE_HINT_NEXT_QPN:
+		return rxe_hint_next(&rxe->qp_pool, value);
+	case SEALIFT_RXE_HINT_NEXT_MR:
+		return rxe_hint_next(&rxe->mr_pool, value);
+	case SEALIFT_RXE_HINT_NEXT_MW:
+		return rxe_hint_next(&rxe->mw_pool, value);
+	case SEALIFT_RXE_HINT_NEXT_AH:
+		return rxe_hint_next(&rxe->ah_pool, value);
 	default:
 		err = -EINVAL;
 	}

@@ -7,7 +7,9 @@
 #include <linux/types.h>
 
 struct ib_udata;
+struct rxe_dev;
 struct rxe_ucontext;
+struct sealift_rxe_context;
 
 /* Part of struct rxe_ucontext: type in the upper, value in the lower half. */
 struct rxe_hint {
@@ -15,12 +17,16 @@ struct rxe_hint {
 };
 
 /*
- * rxe_hint_set - say which number the next create of a context gets
+ * rxe_hint_set - say which number the next create of a context gets, or with
+ * NEXT_* below which one no new object of the device gets one
  * @type: enum sealift_rxe_hint_type
  *
  * Return: 0; -EINVAL out of range; -EEXIST taken
  */
 int rxe_hint_set(struct rxe_ucontext *uc, u32 type, u32 value);
+
+/* Where a device goes on giving out numbers. */
+void rxe_next_numbers(struct rxe_dev *rxe, struct sealift_rxe_context *out);
 
 /* Take the hint of the creating context: the number, or 0 for any. */
 u32 rxe_hint_take_qpn(struct ib_udata *udata);

@@ -20,8 +20,11 @@
 
 #define RXE_IMAGE_PSN_MAX	0xffffff
 #define RXE_IMAGE_DEPTH_MAX	128		/* READs and atomics */
+#define RXE_IMAGE_BYTE_MAX	0xff		/* of what modify_qp takes unseen */
 #define RXE_IMAGE_LENGTH_MAX	0x80000000U	/* of a message */
 #define RXE_IMAGE_RNR_WAIT_MAX	655360		/* us, the longest RNR timer */
+#define RXE_IMAGE_OFFSET_MAX	(1ULL << 46)	/* of a queue's mapping */
+#define RXE_IMAGE_PAGE		4096
 #define RXE_IMAGE_SRQ_WR_MAX	(1U << 20)
 #define RXE_IMAGE_SRQ_SGE_MAX	27
 #define RXE_IMAGE_SRQ_EVENTS	(1U << 14 | 1U << 15) /* IBV_EVENT_SRQ_* */
@@ -110,29 +113,26 @@ static const struct rxe_image_limit rxe_image_limits[] = {
 	RXE_IMAGE_LIMIT(sq.reserved, 0),
 	RXE_IMAGE_LIMIT(rq.reserved, 0),
 	RXE_IMAGE_LIMIT(attr.path_mtu, 5),
-	RXE_IMAGE_LIMIT(attr.dest_qpn, RXE_IMAGE_PSN_MAX),
 	RXE_IMAGE_LIMIT(attr.rq_psn, RXE_IMAGE_PSN_MAX),
 	RXE_IMAGE_LIMIT(attr.sq_psn, RXE_IMAGE_PSN_MAX),
-	RXE_IMAGE_LIMIT(attr.pkey_index, 0),
+	RXE_IMAGE_LIMIT(attr.pkey_index, 0xffff),
 	RXE_IMAGE_LIMIT(attr.port_num, 1),
 	RXE_IMAGE_LIMIT(attr.timeout, 31),
-	RXE_IMAGE_LIMIT(attr.retry_cnt, 7),
-	RXE_IMAGE_LIMIT(attr.rnr_retry, 7),
-	RXE_IMAGE_LIMIT(attr.min_rnr_timer, 31),
+	RXE_IMAGE_LIMIT(attr.retry_cnt, RXE_IMAGE_BYTE_MAX),
+	RXE_IMAGE_LIMIT(attr.rnr_retry, RXE_IMAGE_BYTE_MAX),
+	RXE_IMAGE_LIMIT(attr.min_rnr_timer, RXE_IMAGE_BYTE_MAX),
 	RXE_IMAGE_LIMIT(attr.max_rd_atomic, RXE_IMAGE_DEPTH_MAX),
 	RXE_IMAGE_LIMIT(attr.max_dest_rd_atomic, RXE_IMAGE_DEPTH_MAX),
 	RXE_IMAGE_LIMIT(attr.sq_draining, 1),
-	RXE_IMAGE_LIMIT(attr.en_sqd_async_notify, 1),
-	RXE_IMAGE_LIMIT(attr.path_mig_state, 2),
-	RXE_IMAGE_LIMIT(attr.reserved[0], 0),
-	RXE_IMAGE_LIMIT(attr.reserved[1], 0),
+	RXE_IMAGE_LIMIT(attr.active_mtu, 5),
+	RXE_IMAGE_LIMIT(attr.reserved, 0),
 	RXE_IMAGE_LIMIT(attr.av.flow_label, 0xfffff),
 	RXE_IMAGE_LIMIT(attr.av.sl, 0),
 	RXE_IMAGE_LIMIT(attr.av.present, 1),
 	RXE_IMAGE_LIMIT(req.psn, RXE_IMAGE_PSN_MAX),
 	RXE_IMAGE_LIMIT(comp.psn, RXE_IMAGE_PSN_MAX),
-	RXE_IMAGE_LIMIT(comp.retry_cnt, 7),
-	RXE_IMAGE_LIMIT(comp.rnr_retry, 7),
+	RXE_IMAGE_LIMIT(comp.retry_cnt, RXE_IMAGE_BYTE_MAX),
+	RXE_IMAGE_LIMIT(comp.rnr_retry, RXE_IMAGE_BYTE_MAX),
 	RXE_IMAGE_LIMIT(comp.started_retry, 1),
 	RXE_IMAGE_LIMIT(comp.rnr_wait, RXE_IMAGE_RNR_WAIT_MAX),
 	RXE_IMAGE_LIMIT(comp.nak_psn, RXE_IMAGE_PSN_MAX),
@@ -164,6 +164,12 @@ rxe_image_beyond(const struct rxe_image_limit *limit, const void *in)
 	}
 
 	return NULL;
+}
+
+/* Where a queue was mapped from: the device goes on behind it. */
+static inline int rxe_image_is_offset(__u64 offset)
+{
+	return !(offset % RXE_IMAGE_PAGE) && offset < RXE_IMAGE_OFFSET_MAX;
 }
 
 /* The first field that is beyond its limit, or NULL. */
@@ -224,7 +230,10 @@ rxe_image_broken_rule(const struct sealift_rxe_qp *in)
 
 	if (in->state == RXE_IMAGE_SQE)
 		return "a queue pair has no SQE state";
-	if (!in->attr.path_mtu)
+	if (!rxe_image_is_offset(in->sq.mmap_offset) ||
+	    !rxe_image_is_offset(in->rq.mmap_offset))
+		return "a queue is mapped from a page";
+	if (!in->attr.path_mtu || !in->attr.active_mtu)
 		return "an MTU is set";
 	if (in->state != RXE_IMAGE_RESET && !in->attr.port_num)
 		return "a port is set from INIT on";
@@ -309,6 +318,8 @@ rxe_image_srq_broken_rule(const struct sealift_rxe_srq *in)
 {
 	const __u32 mask = in->ring.index_mask;
 
+	if (!rxe_image_is_offset(in->ring.mmap_offset))
+		return "a queue is mapped from a page";
 	if (!in->max_wr || !in->max_sge)
 		return "a shared receive queue has requests and elements";
 	if (!mask || mask & (mask + 1))

@@ -254,9 +254,12 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 
 		obj = rxe_list_add(list, SEALIFT_RXE_KIND_AH, ah->elem.index,
 				   ah->ibah.uobject);
-		if (obj)
-			rxe_list_source(to_rdev(ah->ibah.device), &ah->av,
-					READ_ONCE(ah->ibah.sgid_attr), obj);
+		if (!obj)
+			break;
+		obj->owner = ah->ibah.uobject ?
+			     rxe_elem_creator(&ah->elem) : 0;
+		rxe_list_source(to_rdev(ah->ibah.device), &ah->av,
+				READ_ONCE(ah->ibah.sgid_attr), obj);
 		break;
 	}
 	case RXE_TYPE_SRQ: {
@@ -307,8 +310,10 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 
 		obj = rxe_list_add(list, SEALIFT_RXE_KIND_MW, mw->rkey,
 				   mw->ibmw.uobject);
-		if (obj)
-			obj->type = mw->ibmw.type;
+		if (!obj)
+			break;
+		obj->owner = rxe_elem_creator(&mw->elem);
+		obj->type = mw->ibmw.type;
 		break;
 	}
 	default:

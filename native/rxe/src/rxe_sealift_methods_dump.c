@@ -63,6 +63,7 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CONTEXT)(
 
 	rxe_uobject_dump_context(attrs->ufile, &out);
 	out.num_comp_vectors = rxe->ib_dev.num_comp_vectors;
+	rxe_next_numbers(rxe, &out);
 
 	err2 = uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_CONTEXT_OUT, &out,
 			      sizeof(out));

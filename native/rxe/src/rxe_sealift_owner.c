@@ -2,6 +2,7 @@
 /*
  * Which process has created an object, and in whose memory a region is.
  */
+#include <linux/pid.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -31,12 +32,35 @@ const struct mm_struct *rxe_process_mm(struct task_struct *process)
 	return NULL;
 }
 
+#ifdef CONFIG_MEMCG
+/* What the kernel itself notes, if that is right: without a walk. */
+static u32 rxe_noted_owner(const struct mm_struct *mm)
+{
+	struct task_struct *owner = rcu_dereference(mm->owner);
+
+	if (!owner || rxe_process_mm(owner->group_leader) != mm)
+		return 0;
+
+	return rxe_visible_pid(owner);
+}
+#else
+static u32 rxe_noted_owner(const struct mm_struct *mm)
+{
+	return 0;
+}
+#endif
+
+/* A dump asks for each region: it must not walk all processes each time. */
 static u32 rxe_mm_owner(const struct mm_struct *mm)
 {
 	struct task_struct *p;
-	u32 pid = 0;
+	u32 pid;
 
 	rcu_read_lock();
+	pid = rxe_noted_owner(mm);
+	if (pid)
+		goto out;
+
 	for_each_process(p) {
 		if (rxe_process_mm(p) != mm)
 			continue;
@@ -44,6 +68,7 @@ static u32 rxe_mm_owner(const struct mm_struct *mm)
 		if (pid)
 			break;
 	}
+out:
 	rcu_read_unlock();
 
 	return pid;
@@ -53,6 +78,22 @@ static u32 rxe_mm_owner(const struct mm_struct *mm)
 u32 rxe_mr_owner(const struct rxe_mr *mr)
 {
 	return mr->umem ? rxe_mm_owner(mr->umem->owning_mm) : 0;
+}
+
+/* The caller holds the pool's lock, and the element is in the pool. */
+u32 rxe_elem_creator(const struct rxe_pool_elem *elem)
+{
+	struct task_struct *task;
+	u32 pid = 0;
+
+	rcu_read_lock();
+	/* its number may be another process's by now, the struct is not */
+	task = pid_task(elem->creator, PIDTYPE_TGID);
+	if (task)
+		pid = rxe_visible_pid(task);
+	rcu_read_unlock();
+
+	return pid;
 }
 
 u32 rxe_creator(struct rdma_restrack_entry *res)

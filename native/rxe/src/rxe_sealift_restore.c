@@ -17,10 +17,87 @@ void rxe_restore_ring(struct rxe_queue *q, const struct rxe_bytes *bytes)
 	buf->index_mask = q->index_mask;
 }
 
+/* One that is mapped stays where it is mapped. */
+static u64 rxe_restored_offset(const struct rxe_mmap_info *ip,
+			       const struct sealift_rxe_ring *in)
+{
+	return in->mmap_offset && kref_read(&ip->ref) == 1 ?
+	       in->mmap_offset : ip->info.offset;
+}
+
+static bool rxe_offsets_overlap(u64 a, u32 a_size, u64 b, u32 b_size)
+{
+	return a < b + b_size && b < a + a_size;
+}
+
+/* Is @offset another queue's? Of @ip's context: they are told apart by that. */
+static bool rxe_offset_is_taken(const struct list_head *list,
+				const struct rxe_mmap_info *ip,
+				const struct rxe_mmap_info *sibling, u64 offset)
+{
+	const struct rxe_mmap_info *other;
+
+	list_for_each_entry(other, list, pending_mmaps)
+		if (other != ip && other != sibling &&
+		    other->context == ip->context &&
+		    rxe_offsets_overlap(other->info.offset, other->info.size,
+					offset, ip->info.size))
+			return true;
+
+	return false;
+}
+
+/* A queue that is created later is mapped from elsewhere. */
+static void rxe_restore_offset(struct rxe_dev *rxe, struct rxe_mmap_info *ip,
+			       u64 offset)
+{
+	ip->info.offset = offset;
+
+	spin_lock_bh(&rxe->mmap_offset_lock);
+	rxe->mmap_offset = max(rxe->mmap_offset,
+			       offset + ALIGN(ip->info.size, SHMLBA));
+	spin_unlock_bh(&rxe->mmap_offset_lock);
+}
+
+int rxe_restore_offsets(struct rxe_queue *q, const struct sealift_rxe_ring *in,
+			struct rxe_queue *rq,
+			const struct sealift_rxe_ring *rq_in)
+{
+	struct rxe_mmap_info *ip = q->ip, *rq_ip = rq ? rq->ip : NULL;
+	u64 offset, rq_offset = 0;
+	struct rxe_dev *rxe = q->rxe;
+	int err = 0;
+
+	/* whose user space has asked for no mapping */
+	if (!ip || (rq && !rq_ip))
+		return 0;
+
+	spin_lock_bh(&rxe->pending_lock);
+	offset = rxe_restored_offset(ip, in);
+	if (rq)
+		rq_offset = rxe_restored_offset(rq_ip, rq_in);
+	if (rxe_offset_is_taken(&rxe->pending_mmaps, ip, rq_ip, offset) ||
+	    rxe_offset_is_taken(&rxe->mapped_mmaps, ip, rq_ip, offset))
+		err = -EINVAL;
+	if (rq && (rxe_offset_is_taken(&rxe->pending_mmaps, rq_ip, ip, rq_offset) ||
+		   rxe_offset_is_taken(&rxe->mapped_mmaps, rq_ip, ip, rq_offset) ||
+		   rxe_offsets_overlap(offset, ip->info.size, rq_offset,
+				       rq_ip->info.size)))
+		err = -EINVAL;
+	if (!err)
+		rxe_restore_offset(rxe, ip, offset);
+	if (!err && rq)
+		rxe_restore_offset(rxe, rq_ip, rq_offset);
+	spin_unlock_bh(&rxe->pending_lock);
+
+	return err;
+}
+
 int rxe_restore_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
 		   const struct rxe_bytes *bytes)
 {
-	if (rxe_check_cq_ring(bytes->data, in))
+	if (rxe_check_cq_ring(bytes->data, in) ||
+	    rxe_restore_offsets(cq->queue, &in->ring, NULL, NULL))
 		return -EINVAL;
 
 	cq->is_restored = true;
@@ -141,6 +218,9 @@ static int rxe_restore_rings(struct rxe_qp *qp,
 	err = rxe_check_sq_ring(qp, bytes[RXE_BYTES_SQ].data, in);
 	if (!err && qp->rq.queue)
 		err = rxe_check_rq_ring(qp, bytes[RXE_BYTES_RQ].data, in);
+	if (!err)
+		err = rxe_restore_offsets(qp->sq.queue, &in->sq, qp->rq.queue,
+					  &in->rq);
 	if (err)
 		return err;
 

@@ -41,8 +41,12 @@ static int rxe_restore_to_rtr(struct rxe_qp *qp,
 	struct rxe_dev *rxe = to_rdev(qp->ibqp.device);
 	int err;
 
-	/* the interface would drop every packet and its retransmissions */
-	if (in->attr.path_mtu > rxe->port.attr.active_mtu)
+	/*
+	 * The interface would drop packets that got through at the source, and
+	 * their retransmissions. Longer ones did not get through there either.
+	 */
+	if (min_t(u32, in->attr.path_mtu, in->attr.active_mtu) >
+	    rxe->port.attr.active_mtu)
 		return -EMSGSIZE;
 
 	if (qp_type(qp) == IB_QPT_UD)

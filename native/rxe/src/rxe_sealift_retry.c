@@ -10,7 +10,11 @@
 
 #include "rxe.h"
 
-#define RXE_RETRY_FOREVER	7	/* rxe takes a retry_cnt of 7 so, too */
+/*
+ * rxe takes a retry_cnt of 7 so, too. One that is larger, which modify_qp takes,
+ * counts down to 7 and stays there.
+ */
+#define RXE_RETRY_FOREVER	7
 
 /* IBA volume 1, 9.7.5.2.8, table "Encoding for RNR NAK Timer Field", in us */
 static const u32 rxe_rnr_us[] = {
@@ -37,7 +41,7 @@ static u32 rxe_silence_budget(const struct rxe_peer *peer)
 
 	if (!peer->timeout_us)
 		return 0;
-	if (peer->retry_cnt == RXE_RETRY_FOREVER)
+	if (peer->retry_cnt >= RXE_RETRY_FOREVER)
 		return RXE_HOLD_NO_LIMIT;
 
 	return peer->retry_cnt * rounddown(ms, 10);
@@ -53,7 +57,7 @@ static u32 rxe_expiry_budget(const struct rxe_peer *peer, u32 us)
 	/* nobody misses it eight times in a row */
 	bool is_often = peer->timeout_us >= 8ULL * (us + 10000);
 
-	if (!peer->timeout_us || peer->retry_cnt == RXE_RETRY_FOREVER || is_often)
+	if (!peer->timeout_us || peer->retry_cnt >= RXE_RETRY_FOREVER || is_often)
 		return RXE_HOLD_NO_LIMIT;
 	/* the first expiry may come before the first RNR NAK */
 	if (us >= peer->timeout_us)
@@ -66,7 +70,7 @@ static u32 rxe_expiry_budget(const struct rxe_peer *peer, u32 us)
 static u32 rxe_rnr_budget(const struct rxe_peer *peer, u8 timer)
 {
 	u32 us = rxe_rnr_us[timer];
-	u32 naks = peer->rnr_retry == RXE_RETRY_FOREVER ? RXE_HOLD_NO_LIMIT :
+	u32 naks = peer->rnr_retry >= RXE_RETRY_FOREVER ? RXE_HOLD_NO_LIMIT :
 		   peer->rnr_retry * us / 1000;
 
 	return min(naks, rxe_expiry_budget(peer, us));

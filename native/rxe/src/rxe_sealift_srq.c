@@ -73,7 +73,8 @@ int rxe_restore_srq(struct rxe_srq *srq, const struct sealift_rxe_srq *in,
 	struct rxe_queue *q = srq->rq.queue;
 
 	if (rxe_check_recv_ring(q, bytes->data, in->ring.index,
-				srq->rq.max_sge))
+				srq->rq.max_sge) ||
+	    rxe_restore_offsets(q, &in->ring, NULL, NULL))
 		return -EINVAL;
 
 	srq->is_restored = true;

@@ -32,7 +32,7 @@ int main(void)
 	SIZE(resume, 8);
 	SIZE(buffer, 16);
 	SIZE(object, 8);
-	SIZE(context, 32);
+	SIZE(context, 40);
 	SIZE(list, 8);
 	SIZE(device_object, 96);
 	SIZE(fd, 8);
@@ -80,6 +80,8 @@ int main(void)
 	PLACE(qp, req, 264);
 	PLACE(qp, comp, 288);
 	PLACE(qp, resp, 320);
+	PLACE(context, next_qpn, 20);
+	PLACE(qp_attr, active_mtu, 62);
 	PLACE(qp_attr, av, 64);
 	PLACE(av, network_type, 40);
 	PLACE(av, dmac, 42);

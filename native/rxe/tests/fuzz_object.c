@@ -52,6 +52,9 @@ static void a_cq(struct fuzz *f)
 			  any(2) ? f->s.end.channel->fd : -1, &handle, &map))
 		return;
 	size = cq.ring.size;
+	/* the original's mapping is there */
+	if (any(8))
+		cq.ring.mmap_offset = any(2) ? 0 : any(1 << 20) << 12;
 	do {
 		alter_cq(&cq, ring, size);
 		sl_restore_cq(f->s.fd, handle, &cq, ring, size);
@@ -112,6 +115,8 @@ static void an_srq(struct fuzz *f)
 	    raw_create_srq(f->s.fd, &srq, &handle, &map))
 		return;
 	size = srq.ring.size;
+	if (any(8))
+		srq.ring.mmap_offset = any(2) ? 0 : any(1 << 20) << 12;
 	do {
 		alter_srq(&srq, ring, size);
 		rule = rxe_image_srq_broken_limit(&srq);

@@ -127,7 +127,7 @@ static void test_hints(struct traffic *t)
 	    sl_dump_mr(fd, t->end.mr->handle, &mr))
 		errx(1, "dump");
 
-	expect(-EINVAL, sl_hint(fd, SEALIFT_RXE_HINT_AH + 1, 20),
+	expect(-EINVAL, sl_hint(fd, SEALIFT_RXE_HINT_NEXT_AH + 1, 20),
 	       "hint of an unknown type");
 	expect(-EINVAL, sl_hint(fd, SEALIFT_RXE_HINT_NONE, 1),
 	       "no hint, but a value");
@@ -286,6 +286,11 @@ void malformed_cq(struct traffic *t)
 		errx(1, "CREATE_CQ");
 	good.comp_pending = 0;
 
+	cq = good;
+	expect(-EINVAL, sl_restore_cq(fd, handle, &cq, bytes, good.ring.size),
+	       "cq mapped from where the original is");
+	good.ring.mmap_offset = 0;
+
 #define BAD_CQ(change) do {						\
 	cq = good;							\
 	cq.change;							\
@@ -298,6 +303,8 @@ void malformed_cq(struct traffic *t)
 	BAD_CQ(ring.size -= 1);
 	BAD_CQ(ring.log2_elem_size = 0);
 	BAD_CQ(ring.reserved = 1);
+	BAD_CQ(ring.mmap_offset = 1);
+	BAD_CQ(ring.mmap_offset = -4096);
 	BAD_CQ(cqe = 1);
 	BAD_CQ(notify = 4);
 	BAD_CQ(comp_pending = 1);	/* it has no channel */

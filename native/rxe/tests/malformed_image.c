@@ -110,7 +110,8 @@ static const struct {
 	FIELD(sq.index, 1 << 20), FIELD(sq.index, -1U), FIELD(sq.reserved, 1),
 	FIELD(rq.size, 1), FIELD(rq.index_mask, 1), FIELD(rq.index, -1U),
 	FIELD(rq.reserved, 1),
-	FIELD(attr.path_mtu, 0), FIELD(attr.access_flags, 1 << 30),
+	FIELD(attr.path_mtu, 0), FIELD(attr.active_mtu, 0),
+	FIELD(attr.access_flags, 1 << 30),
 	FIELD(attr.port_num, 0), FIELD(attr.max_rd_atomic, 3),
 	FIELD(attr.max_rd_atomic, 256), FIELD(attr.max_dest_rd_atomic, 3),
 	FIELD(attr.max_dest_rd_atomic, 8), FIELD(attr.max_dest_rd_atomic, 0),
@@ -150,15 +151,17 @@ static void test_fields(struct victim *v)
 	victim_reset(v);
 }
 
-#define BAD_WQE(q, type, at, field, v) do {				\
+#define WQE(want, q, type, at, field, v) do {				\
 	type *w = (type *)(v->q + sizeof(struct rxe_queue_buf) +	\
 			   ((uint64_t)(at) << v->qp.q.log2_elem_size));	\
 	w->field;							\
-	expect(-EINVAL, attempt(v, false), #q " " #field);	\
+	expect(want, attempt(v, false), #q " " #field);			\
 	victim_reset(v);							\
 } while (0)
-#define BAD_SEND(field) BAD_WQE(sq, struct rxe_send_wqe, v->qp.sq.index, field, v)
-#define BAD_RECV(field) BAD_WQE(rq, struct rxe_recv_wqe, v->qp.rq.index, field, v)
+#define BAD_SEND(field) WQE(-EINVAL, sq, struct rxe_send_wqe, v->qp.sq.index, field, v)
+#define BAD_RECV(field) WQE(-EINVAL, rq, struct rxe_recv_wqe, v->qp.rq.index, field, v)
+/* librxe looks at no length: a request may have any */
+#define GOOD_RECV(field) WQE(0, rq, struct rxe_recv_wqe, v->qp.rq.index, field, v)
 
 static void test_rings(struct victim *v)
 {
@@ -183,7 +186,9 @@ static void test_rings(struct victim *v)
 	BAD_RECV(dma.num_sge = -1);
 	BAD_RECV(dma.cur_sge = 2);
 	BAD_RECV(dma.resid = -1);
-	BAD_RECV(dma.length = -1);
+	BAD_RECV(dma.length = 1);
+	GOOD_RECV(dma.length = -1);
+	GOOD_RECV(dma.length = w->dma.resid = -1);
 	BAD_RECV(dma.sge_offset = 1 << 30);
 
 	sq->producer_index = -1;

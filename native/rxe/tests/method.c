@@ -303,6 +303,20 @@ int raw_create_cq(int fd, uint32_t cqe, uint64_t user_handle, int channel,
 	return 0;
 }
 
+int raw_resize_cq(int fd, uint32_t handle, uint32_t cqe, struct raw_map *map)
+{
+	struct ib_uverbs_resize_cq in = { .cq_handle = handle, .cqe = cqe };
+	struct ib_uverbs_resize_cq_resp resp;
+	struct rxe_resize_cq_resp uhw;
+	int err;
+
+	err = invoke(fd, IB_USER_VERBS_CMD_RESIZE_CQ, &in, sizeof(in), &resp,
+		     sizeof(resp), &uhw, sizeof(uhw));
+	if (!err)
+		*map = map_of(&uhw.mi);
+	return err;
+}
+
 int raw_create_qp(int fd, const struct sealift_rxe_qp *like, uint32_t *handle,
 		  uint32_t *qpn, struct raw_map *sq, struct raw_map *rq)
 {

@@ -84,6 +84,7 @@ int raw_alloc_pd(int fd, uint32_t *handle);
 int raw_destroy(int fd, uint16_t object, uint32_t handle);
 int raw_create_cq(int fd, uint32_t cqe, uint64_t user_handle, int channel,
 		  uint32_t *handle, struct raw_map *map);
+int raw_resize_cq(int fd, uint32_t handle, uint32_t cqe, struct raw_map *map);
 int raw_create_qp(int fd, const struct sealift_rxe_qp *like, uint32_t *handle,
 		  uint32_t *qpn, struct raw_map *sq, struct raw_map *rq);
 /* method_srq.c */

@@ -164,17 +164,21 @@ static void attributes(struct victim *v)
 
 	a->path_mtu = 1 + any(5);
 	a->timeout = any(32);
-	a->retry_cnt = any(8);
-	a->rnr_retry = any(8);
-	a->min_rnr_timer = any(32);
+	a->active_mtu = 1 + any(5);
+	a->retry_cnt = any(2) ? any(8) : any(256);
+	a->rnr_retry = any(2) ? any(8) : any(256);
+	a->min_rnr_timer = any(256);
+	a->pkey_index = any(2) ? 0 : any(0x10000);
+	a->en_sqd_async_notify = any(256);
+	a->path_mig_state = any(256);
 	a->access_flags = any(4) ? a->access_flags : interesting();
-	a->dest_qpn = PSN(any(2) ? a->dest_qpn : interesting());
+	a->dest_qpn = any(2) ? a->dest_qpn : interesting();
 	a->av.hop_limit = any(256);
 	a->av.traffic_class = any(256);
 	if (any(4) == 0)
 		a->av.dgid[12 + any(4)] ^= 1 << any(8);
-	v->qp.comp.retry_cnt = any(8);
-	v->qp.comp.rnr_retry = any(8);
+	v->qp.comp.retry_cnt = any(256);
+	v->qp.comp.rnr_retry = any(256);
 	v->qp.comp.started_retry = any(2);
 }
 

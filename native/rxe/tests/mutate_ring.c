@@ -108,6 +108,12 @@ void mutate_receives(struct victim *v, const struct mutate_memory *mem,
 		wqe = element(v->rq, &v->qp.rq, v->qp.rq.index + i);
 		wqe->wr_id = i;
 		elements(&wqe->dma, v->qp_orig.max_recv_sge, mem);
+		/* librxe takes any length */
+		if (any(4) == 0) {
+			wqe->dma.sge[0].length = interesting();
+			wqe->dma.length += wqe->dma.sge[0].length;
+			wqe->dma.resid = wqe->dma.length;
+		}
 	}
 	head->producer_index = (v->qp.rq.index + count) & v->qp.rq.index_mask;
 }

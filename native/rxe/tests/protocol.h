@@ -32,5 +32,8 @@ extern const struct protocol_case protocol_early_cases[];
 extern const struct protocol_case protocol_window_cases[];
 extern const struct protocol_case protocol_pages_cases[];
 extern const struct protocol_case protocol_bytes_cases[];
+extern const struct protocol_case protocol_odd_cases[];
+extern const struct protocol_case protocol_mapping_cases[];
+extern const struct protocol_case protocol_numbers_cases[];
 
 #endif /* PROTOCOL_H */

@@ -50,3 +50,17 @@ uint32_t recv_ring_fill(void *ring)
 	head->producer_index = head->index_mask;
 	return head->index_mask - 1;
 }
+
+void recv_ring_post(void *ring, uint32_t length, uint32_t resid)
+{
+	struct rxe_queue_buf *head = ring;
+	struct rxe_recv_wqe *wqe = request(ring, head->producer_index);
+
+	wqe->dma.length = length;
+	wqe->dma.resid = resid;
+	wqe->dma.num_sge = 1;
+	wqe->dma.cur_sge = 0;
+	wqe->dma.sge_offset = 0;
+	wqe->dma.sge[0].length = length;
+	head->producer_index = (head->producer_index + 1) & head->index_mask;
+}

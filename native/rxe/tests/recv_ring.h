@@ -24,4 +24,7 @@ void recv_ring_flip(void *ring, const uint32_t *index, uint32_t a, uint32_t b,
  */
 uint32_t recv_ring_fill(void *ring);
 
+/* Post a request of one element; @resid: what is left of its @length. */
+void recv_ring_post(void *ring, uint32_t length, uint32_t resid);
+
 #endif /* RECV_RING_H */

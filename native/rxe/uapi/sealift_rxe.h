@@ -171,8 +171,12 @@ struct sealift_rxe_context {
 	__u32 async_pending;	/* unread events of the device or its port, bit IBV_EVENT_* each kind */
 	__u32 num_comp_vectors;
 	__u32 number;		/* of the context, as in sealift_rxe_device_object */
+	/* for HINT, NEXT_*: the device tries these first for the next new objects */
+	__u32 next_qpn;
+	__u32 next_mr;
+	__u32 next_mw;
+	__u32 next_ah;
 	__u32 reserved;
-	__aligned_u64 reserved2;
 };
 
 /*
@@ -230,8 +234,8 @@ struct sealift_rxe_device_object {
 	/* QP of RC in RTS, SQD or SQE: how its peer retries, if it is set up the same. All of it 0 for others */
 	__u32 budget_ms;	/* how long, in a hold with CHOOSE; NONE: no limit */
 	__u8 has_peer;		/* 1 */
-	__u8 rnr_retry;		/* 0..7 */
-	__u8 retry_cnt;		/* 0..7 */
+	__u8 rnr_retry;		/* as in sealift_rxe_qp_attr */
+	__u8 retry_cnt;
 	__u8 timeout;		/* 0..31 */
 	__u8 silent;		/* such a hold answers nothing; else RNR NAK */
 	__u8 rnr_timer;		/* with this timer, code 0..31 */
@@ -303,7 +307,8 @@ enum sealift_rxe_dump_mr_attrs {
  * shared receive queue if the dumped one had one; restores RC and UD only
  * (-EOPNOTSUPP). Restore completion queues and shared receive queues first,
  * register memory later, then resume. -EADDRNOTAVAIL: the device lacks the source address.
- * -EMSGSIZE: packets of its path MTU are too long for the device's interface.
+ * -EMSGSIZE: packets of its path MTU, or the longest that the source's port let
+ * through if they are longer, are too long for the device's interface.
  * Of UD, what only a connection has is 0.
  * After an error the queue pair is only good to be destroyed.
  */
@@ -346,6 +351,8 @@ enum sealift_rxe_restore_ah_attrs {
  * HINT: the next CREATE_QP, REG_MR or CREATE_AH of this context gets this number. The
  * create fails with -EEXIST, never with another number, if it is taken by then.
  * -EEXIST: taken now. NONE forgets a hint.
+ * NEXT_*: the device gives no new object a smaller number, as long as there are
+ * larger ones: peers may still know an object that had it.
  */
 enum sealift_rxe_hint_attrs {
 	SEALIFT_RXE_ATTR_HINT_IN = SEALIFT_RXE_NS, /* IN sealift_rxe_hint */
@@ -356,6 +363,10 @@ enum sealift_rxe_hint_type {
 	SEALIFT_RXE_HINT_QPN,	/* value: queue pair number */
 	SEALIFT_RXE_HINT_MR,	/* value: lkey (= rkey) */
 	SEALIFT_RXE_HINT_AH,	/* value: number of an address handle */
+	SEALIFT_RXE_HINT_NEXT_QPN, /* value: as in sealift_rxe_context, and below */
+	SEALIFT_RXE_HINT_NEXT_MR,
+	SEALIFT_RXE_HINT_NEXT_MW,
+	SEALIFT_RXE_HINT_NEXT_AH,
 };
 
 struct sealift_rxe_hint {

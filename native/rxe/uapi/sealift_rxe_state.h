@@ -11,7 +11,10 @@
 
 /* A ring shared with user space: struct rxe_queue_buf, then the elements. */
 struct sealift_rxe_ring {
-	__aligned_u64 mmap_offset; /* of its mapping; ignored by RESTORE */
+	/* of its mapping. RESTORE puts a queue that nobody has mapped there; 0: anywhere. A whole page, below
+	 * 2^46, and in no other mapping of the context
+	 */
+	__aligned_u64 mmap_offset;
 	__u32 mmap_size;	/* ignored by RESTORE */
 	__u32 size;		/* bytes of the ring, header too */
 	__u32 log2_elem_size;
@@ -125,23 +128,24 @@ struct sealift_rxe_ah {
 
 struct sealift_rxe_qp_attr {
 	__u32 path_mtu;		/* enum ibv_mtu, 1..5; of UD the longest datagram, as the port's active MTU says */
-	__u32 dest_qpn;
+	__u32 dest_qpn;		/* its lower 24 bits are sent */
 	__u32 rq_psn;		/* as last set by the application */
 	__u32 sq_psn;
 	__u32 access_flags;
 	__u32 pkey_index;
 	__u32 port_num;
 	__u32 timeout;		/* 0..31 */
-	__u32 retry_cnt;	/* 0..7 */
-	__u32 rnr_retry;	/* 0..7 */
-	__u32 min_rnr_timer;	/* 0..31 */
+	__u32 retry_cnt;	/* 0..255, and the next two: modify_qp takes any */
+	__u32 rnr_retry;
+	__u32 min_rnr_timer;	/* its lower 5 bits are sent */
 	__u32 max_rd_atomic;	/* 0 or a power of two */
 	__u32 max_dest_rd_atomic;
 	__u32 sq_draining;	/* SQD: 1 until SQ_DRAINED is raised */
 	__u32 qkey;
-	__u8 en_sqd_async_notify; /* 0 or 1; kept for QUERY_QP */
-	__u8 path_mig_state;	/* enum ibv_mig_state; kept for QUERY_QP */
-	__u8 reserved[2];	/* 0 */
+	__u8 en_sqd_async_notify; /* kept for QUERY_QP, and the next */
+	__u8 path_mig_state;	/* enum ibv_mig_state */
+	__u8 active_mtu;	/* enum ibv_mtu, 1..5: of the port that it was dumped on */
+	__u8 reserved;		/* 0 */
 	struct sealift_rxe_av av;
 };
 
