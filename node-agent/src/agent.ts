@@ -126,6 +126,7 @@ export class Agent {
         journal,
         gates: this.#gates,
         pods: this.#pods,
+        log,
         recordPreparation: (target, atGate, seen) =>
           recordPreparation(journal, target, atGate, seen),
       }),
