@@ -13,6 +13,7 @@ python_tests=/usr/share/doc/rdma-core
 # keys, addresses of memory), times and rates. Addresses and identifiers stay: the interfaces have the same ones in both runs.
 settled() {
 	sed -E \
+		-e '/Correlation coefficient/d' \
 		-e 's/\b(QPN|PSN|RKey|VAddr|OUT|rkey|RKEY|addr|qpn|psn|raddr|lkey)([ :=]+)(0x)?[0-9a-fA-F]+\b/\1\2#/g' \
 		-e 's/(^|[^0-9.:a-f])[0-9]+\.[0-9]+($|[^0-9.])/\1#\2/g; s/(^|[^0-9.:a-f])[0-9]+\.[0-9]+($|[^0-9.])/\1#\2/g' \
 		-e 's/[-+]?\b(nan|inf)\b/#/g' \
@@ -56,13 +57,17 @@ limited() {
 	esac
 }
 
-# begin FILE COMMAND: run it in the background. Sets begun.
+# begin FILE COMMAND: run it in the background. Sets begun. Errors go to a file of their own: where they stand between lines that a
+# program's buffer keeps back is chance.
 begin() {
-	(limited "$2") > "$1" 2>&1 < /dev/null &
+	(limited "$2") > "$1" 2> "$1.err" < /dev/null &
 	begun=$!
 }
 
-ended_or_listens() { ! alive "$1" || listening; }
+# ended_or_listens PID FILE: whether it has ended, waits for a peer, or says that it is ready. READY is what it says then.
+ended_or_listens() {
+	! alive "$1" || { if [ -n "${READY:-}" ]; then grep -q "$READY" "$2"; else listening; fi; }
+}
 ended() { ! alive "$1"; }
 
 # stop PID: end what begin has begun, softly at first.
@@ -77,8 +82,8 @@ two_ends() {
 	local dir=$1 server status=0
 	begin "$dir/server" "$2"
 	server=$begun
-	wait_for 120 ended_or_listens "$server"
-	(limited "$3") > "$dir/client" 2>&1 < /dev/null || status=$?
+	wait_for 120 ended_or_listens "$server" "$dir/server"
+	(limited "$3") > "$dir/client" 2> "$dir/client.err" < /dev/null || status=$?
 	echo "client: status $status" > "$dir/status"
 	if [ "$4" = 1 ] || ! wait_for $GRACE_SECONDS ended "$server"; then
 		stop "$server"
@@ -128,16 +133,17 @@ python_results() {
 
 # run_case FOLDER KIND COMMAND: run it; FOLDER/outcome is what has to be equal.
 run_case() {
-	local dir=$1 status=0
+	local dir=$1 status=0 part
 	mkdir -p "$dir"
 	case $2 in
 	one)
-		(limited "$3") > "$dir/client" 2>&1 < /dev/null || status=$?
+		(limited "$3") > "$dir/client" 2> "$dir/client.err" < /dev/null || status=$?
 		echo "status $status" > "$dir/status"
 		;;
 	two) two_ends "$dir" "${3%% *} -d sl_rxe_b$(arguments "$3")" "${3%% *} -d sl_rxe_a$(arguments "$3") localhost" 0 ;;
 	loop) two_ends "$dir" "${3%% *} -d sl_rxe_c$(arguments "$3")" "${3%% *} -d sl_rxe_c$(arguments "$3") localhost" 0 ;;
 	cm) CM=1 two_ends "$dir" "${3% | *}" "${3##* | }" 0 ;;
+	joins) READY=joined two_ends "$dir" "stdbuf -oL ${3% | *}" "${3##* | }" 0 ;;
 	serve) CM=1 two_ends "$dir" "${3% | *}" "${3##* | }" 1 ;;
 	events) watched "$dir" "${3% | *}" "${3##* | }" ;;
 	python) python "$dir" "$3" ;;
@@ -145,8 +151,9 @@ run_case() {
 	esac
 	{
 		echo "$(< "$dir/status")"
-		if [ "$2" != python ] && [ -s "$dir/server" ]; then echo "--- server"$'\n'"$(< "$dir/server")"; fi
-		if [ -s "$dir/client" ]; then echo "--- client"$'\n'"$(< "$dir/client")"; fi
+		for part in server server.err client client.err; do
+			[ ! -s "$dir/$part" ] || [ "$2-$part" = python-server ] || echo "--- $part"$'\n'"$(< "$dir/$part")"
+		done
 	} | settled > "$dir/outcome.new"
 	mv "$dir/outcome.new" "$dir/outcome"
 }

@@ -42,6 +42,8 @@ up_all() {
 			}
 		}
 	N
+	# Local routes that depend on the class do not make an address one that a socket may be bound to.
+	sysctl -qw net.ipv4.ip_nonlocal_bind=1
 	# The rdma_cm looks for a route from the device that a request came in by to its own address.
 	ip route add 10.99.0.1 dev sl_a metric 1000 && ip route add 10.99.0.2 dev sl_b metric 1000 || return 1
 	ip link add sl_c address 02:99:00:00:00:03 type veth peer name sl_d address 02:99:00:00:00:04 &&
@@ -90,6 +92,7 @@ kinds=()
 commands=()
 known=()
 folders=()
+# What takes an interface down comes last: its routes go with it.
 while IFS=$'\t' read -r kind command why; do
 	case $kind in '' | '#'*) continue ;; esac
 	[ -z "$pattern" ] || [[ "$kind $command" =~ $pattern ]] || continue
@@ -98,7 +101,7 @@ while IFS=$'\t' read -r kind command why; do
 	known+=("$why")
 	folder=$kind-${command//[^a-zA-Z0-9.]/_}
 	folders+=("${folder:0:160}")
-done <<< "$(cat "$here/stock_programs.list"; python_files)"
+done <<< "$(grep -v ^events "$here/stock_programs.list"; python_files; grep ^events "$here/stock_programs.list")"
 
 # run_round ROUND CASE...: those cases on both drivers, into OUT/ROUND/DRIVER.
 run_round() {

@@ -91,7 +91,7 @@ table() {
 # first_words CASE: the first line of its client, or else of its server, that is not a greeting.
 first_words() {
 	local file
-	for file in client server; do
+	for file in client.err server.err client server; do
 		grep -vhE '^(-+|\s*|\s*local address.*|.*waiting for client.*|\*.*|.*Test|.*: +(ON|OFF).*)$' "$out/1/patched/${folders[$1]}/$file" 2> /dev/null | head -n 1
 	done | head -n 1 | sed 's/|/\\|/g'
 }
