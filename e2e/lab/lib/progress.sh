@@ -28,6 +28,7 @@ progress_table() {
 		snapshot-containerd2|240|first boot of both nodes with containerd 2.x, kept as a snapshot|the emulated nodes
 		start|30|the lab, from its snapshot|the emulated nodes
 		debug-kernel|1200|user-mode Linux with KASAN, lockdep and kmemleak|the compiler
+		rxe-programs|200|rdma-core's programs and Python tests, for the debug kernel|the package mirror
 		driver|60|kernel module rdma_rxe|the compiler
 		native|45|CRIU plugin, shim, addon and workloads|the compiler
 		images|20|image archives of operator, agent and workloads|this machine's disk

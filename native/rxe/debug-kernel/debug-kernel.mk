@@ -3,7 +3,7 @@
 
 DEBUG_KERNEL_SH := native/rxe/debug-kernel/debug-kernel.sh
 
-.PHONY: debug-kernel debug-test debug-lane debug-stock fuzz
+.PHONY: debug-kernel debug-test debug-lane debug-stock debug-stock-programs fuzz
 
 debug-kernel: lab-deps ## Build the debug kernel, about 20 minutes
 	@$(DEBUG_KERNEL_SH) up
@@ -16,6 +16,9 @@ fuzz: lab-deps ## Fuzz the driver under the debug kernel: TIME=600 seconds, SEED
 
 debug-stock: lab-deps ## Compare the distribution's driver with this one under the debug kernel: NUMBER=60 random programmes, SEED=1
 	@$(DEBUG_KERNEL_SH) stock $(or $(NUMBER),60) $(or $(SEED),1)
+
+debug-stock-programs: lab-deps ## The same over rdma-core's programs and Python tests, and perftest; ONLY='rping' picks
+	@$(DEBUG_KERNEL_SH) programs '$(ONLY)'
 
 debug-lane:
 	@$(DEBUG_KERNEL_SH) lane

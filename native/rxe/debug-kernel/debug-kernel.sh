@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The debug kernel: user-mode Linux, which runs as a process of this machine, at its speed, and needs no KVM.
-# usage: debug-kernel.sh up | test | lane | fuzz SECONDS SEED [EPOCHS] | stock [NUMBER [SEED]] | run COMMAND
+# usage: debug-kernel.sh up | test | lane | fuzz SECONDS SEED [EPOCHS] | stock [NUMBER [SEED]] | programs [PATTERN] | run COMMAND
 #   up    make it, unless it is in the lab's cache
 #   test  run the driver's tests in it
 #   fuzz  run the fuzzer in it; what the kernel reports is in build/native/debug-kernel
 #   stock the same random programmes on the distribution's driver and on this one: what differs (../tests/stock.sh)
+#   programs  rdma-core's programs on both drivers (../tests/stock_programs.sh)
 #   run   run a command in it, say `rxe-tests/protocol sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 meanwhile`
 #   lane  some of the tests and a minute of the fuzzer, or, if it has not been made, say so
 set -euo pipefail
@@ -20,12 +21,27 @@ done
 LANE_FUZZ=60
 LANE_SECONDS=1200
 TESTS_SECONDS=5400
+PROGRAMS_SECONDS=10800
 # Its tests: all that sends hostile images and calls, and one of each other kind. All of them: make debug-test.
 LANE_ONLY='^malformed$|^protocol$|takes its device along|^(traffic|ping-pong) .*both ends restored 10 times|fault point of hold|destroyed at once|may not hold|mapped'
 
 kernel_key() { cache_key "@$here/config" "@$here/build.sh" "$(builder_kernel)" "$(declare -f kernel_build)"; }
 kernel_dir() { cache_dir debug-kernel "$(kernel_key)"; }
 kernel_build() { builder_run "$here/build.sh" /usr/src/linux-source-6.12.tar.xz "$here/config" "$1"; }
+
+# The root for rdma-core's programs (programs.packages): the nodes' tree has no Python. The Python tests are among the package's documents,
+# some of them packed.
+programs_key() { cache_key "@$here/programs.packages" "$(declare -f programs_build debian_tree)"; }
+programs_tree() { cache_dir rxe-programs "$(programs_key)"; }
+programs_build() {
+	debian_tree "$1" "$here/programs.packages" \
+		--dpkgopt='path-include=/usr/share/doc/rdma-core/tests/*' \
+		--customize-hook='rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/*'
+	gunzip "$1"/usr/share/doc/rdma-core/tests/*.py.gz
+	# Compiled once: the debug kernel has this tree read-only.
+	chroot "$1" python3 -m compileall -q /usr/share/doc/rdma-core/tests
+	mkdir -p "$1/usr/lib/modules"
+}
 
 up() {
 	mkdir -p "$LAB_CACHE"
@@ -62,16 +78,16 @@ reports() {
 	cat "$share/kmemleak"
 }
 
-# run SECONDS COMMAND: boot, run the command in bash, show what it prints. Return: its status, or 1 if the kernel reports a fault.
+# run SECONDS COMMAND [ROOT]: boot, run the command in bash, show what it prints. Return: its status, or 1 if the kernel reports a fault.
 run() {
-	local seconds=$1 status=0 shown found
+	local seconds=$1 root=${3:-$(rootfs_tree)} status=0 shown found
 	rm -f "$share"/{rc,dmesg,kmemleak}
 	printf '%s\n' "$2" >"$share/job"
 	: >"$share/out"
 	tail -n +1 -f "$share/out" --pid=$$ &
 	shown=$!
 	builder_run timeout --kill-after=10 "$seconds" "$(kernel_dir)/linux" "mem=${DEBUG_KERNEL_MEMORY:-768M}" \
-		rootfstype=hostfs "rootflags=$(rootfs_tree)" ro con=null con0=null,fd:1 ssl=none \
+		rootfstype=hostfs "rootflags=$root" ro con=null con0=null,fd:1 ssl=none \
 		init=/bin/bash -- -c "\"mount -t proc proc /proc; mount -t tmpfs tmpfs /run; mkdir /run/share; mount -t hostfs hostfs /run/share -o hostfs=$share; exec bash /run/share/init.sh\"" \
 		>"$share/console" 2>&1 </dev/null || status=$?
 	sleep 1
@@ -124,14 +140,34 @@ exec ip netns exec sl_a rxe-tests/fuzz sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 $*
 	return $status
 }
 
-# stock [NUMBER [SEED]]
-stock() {
+# The distribution's driver for the debug kernel, and what compares it with this one.
+prepare_stock() {
 	if [ ! -e "$share/stock/rdma_rxe.ko" ] || [ "$(cat "$share/stock/sums" 2>/dev/null)" != "$(kernel_key)" ]; then
 		builder_run env STOCK=1 ARCH=um "$here/../build.sh" "$(kernel_dir)/headers" /usr/src/linux-source-6.12.tar.xz "$share/stock"
 		kernel_key >"$share/stock/sums"
 	fi
-	cp "$here/../tests/stock.sh" "$share/"
+	cp "$here"/../tests/stock*.{sh,list} "$share/"
+}
+
+# stock [NUMBER [SEED]]
+stock() {
+	prepare_stock
 	run "$TESTS_SECONDS" "exec bash ./stock.sh rxe-tests stock/rdma_rxe.ko rdma_rxe.ko $*"
+}
+
+# programs [PATTERN]: what a whole run has of cases is kept until that run has ended or something has changed, so that one that was
+# ended goes on. Cases that a pattern picks always run.
+programs() {
+	local dir=programs of
+	prepare_stock
+	cache_build rxe-programs "$(programs_key)" programs_build
+	of=$(cache_key "@$share/rdma_rxe.ko" "@$share/stock/rdma_rxe.ko" "@$here/../tests/stock_programs.list" "@$here/../tests/stock_case.sh" "$(programs_tree)")
+	[ -z "${1:-}" ] || dir=programs-some
+	[ "$dir" = programs ] && [ "$(cat "$share/$dir/of" 2>/dev/null)" = "$of" ] && [ ! -e "$share/$dir/whole" ] || rm -rf "${share:?}/$dir"
+	mkdir -p "$share/$dir"
+	echo "$of" >"$share/$dir/of"
+	run "$PROGRAMS_SECONDS" "exec bash ./stock_programs.sh stock/rdma_rxe.ko rdma_rxe.ko $dir '${1:-}'" "$(programs_tree)" || return
+	[ "$dir" != programs ] || cp "$share/programs/table.md" "$CHECKOUT/docs/stock-driver.md"
 }
 
 lane() {
@@ -166,6 +202,11 @@ stock)
 	prepare
 	shift
 	stock "$@"
+	;;
+programs)
+	up
+	prepare
+	programs "${2:-}"
 	;;
 run)
 	up

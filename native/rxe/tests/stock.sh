@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # Compare two builds of the driver, the distribution's and this one: the same random programmes of verbs on each (transcript.c), and
 # what comes of them. It replaces the loaded module: not on a node that is in use.
-# Both devices are in this namespace, at the two ends of a veth pair: the distribution's driver knows no other namespace.
 # The last line is `N passed, N failed`, a line for each programme; what differs is printed.
 # usage: stock.sh BIN STOCK_MODULE MODULE [NUMBER [SEED]]
 set -u
@@ -15,39 +14,8 @@ seed=${5:-1}
 work=$(mktemp -d)
 trap 'down; rm -rf "$work"' EXIT
 
-# Packets to the other end go over the wire, though both addresses are this machine's own: only what has the traffic class of the
-# programmes (transcript.c) is for this machine, and the driver looks its routes up without one.
-class=0x08
-
-down() {
-	ip link del sl_a 2> /dev/null
-	rmmod rdma_rxe 2> /dev/null
-	return 0
-}
-
-mac_of() { cat "/sys/class/net/$1/address"; }
-
-# ends OWN PEER OWN_ADDRESS PEER_ADDRESS
-ends() {
-	sysctl -qw "net.ipv4.conf.$1.accept_local=1" "net.ipv4.conf.$1.rp_filter=0"
-	ip addr add "$3/32" dev "$1" && ip route del local "$3" dev "$1" table local &&
-		ip route add local "$3" dev "$1" tos $class table local &&
-		ip route add "$4" dev "$1" && ip neigh add "$4" lladdr "$(mac_of "$2")" dev "$1" nud permanent
-}
-
-# up MODULE
-up() {
-	down
-	modprobe -a ib_uverbs udp_tunnel ip6_udp_tunnel && insmod "$1" || return 1
-	ip link add sl_a type veth peer name sl_b || return 1
-	local n
-	for n in a b; do
-		ip link set sl_$n mtu 4500 up
-	done
-	sysctl -qw net.ipv4.conf.all.rp_filter=0
-	ends sl_a sl_b 10.99.0.1 10.99.0.2 && ends sl_b sl_a 10.99.0.2 10.99.0.1 || return 1
-	rdma link add sl_rxe_a type rxe netdev sl_a && rdma link add sl_rxe_b type rxe netdev sl_b
-}
+# shellcheck source=native/rxe/tests/stock_ends.sh
+. "$(dirname "$0")/stock_ends.sh"
 
 for nth in 0 1; do
 	up "${modules[nth]}" || { echo "stock.sh: ${modules[nth]} does not work here" >&2; exit 1; }
