@@ -52,7 +52,7 @@ export class Machine {
    * Step through some messages of a program.
    *
    * @param module name of the driver in the shared directory
-   * @param program of perftest
+   * @param program of perftest, with more of its options
    * @returns the file with the trace, and where the module's sections are. The next trace overwrites the file.
    * @throws Error with what the guest says if the messages do not begin
    */
@@ -60,6 +60,7 @@ export class Machine {
     module: string,
     program: string,
     bytes: number,
+    options: readonly string[],
   ): Promise<{ readonly file: string; readonly sections: string }> {
     const [steady, enough] = [this.#path('share/steady'), this.#path('share/enough')];
     for (const file of [steady, enough]) rmSync(file, { force: true });
@@ -68,7 +69,7 @@ export class Machine {
 
     const traffic = spawn(
       this.#script,
-      ['run', 'bash', 'traffic.sh', module, program, `${bytes}`],
+      ['run', 'bash', 'traffic.sh', module, program, `${bytes}`, ...options],
       {
         stdio: ['ignore', 'pipe', 'inherit'],
         env: this.#environment({ VM_TIMEOUT: `${(3 * PATIENCE_MS) / 1000}` }),

@@ -18,9 +18,16 @@ const AT_MOST = 4;
 /** The program posts each message by a call of it. */
 const DELIMITER = 'rxe_post_send';
 const KINDS = [
-  { kind: 'SEND of 64 B', program: 'ib_send_lat', bytes: 64, packets: 1 },
-  { kind: 'WRITE of 16 KiB', program: 'ib_write_lat', bytes: 16384, packets: 4 },
-  { kind: 'READ of 16 KiB', program: 'ib_read_lat', bytes: 16384, packets: 4 },
+  { kind: 'SEND of 64 B', program: 'ib_send_lat', bytes: 64, packets: 1, options: [] },
+  {
+    kind: 'datagram of 64 B',
+    program: 'ib_send_lat',
+    bytes: 64,
+    packets: 1,
+    options: ['-c', 'UD'],
+  },
+  { kind: 'WRITE of 16 KiB', program: 'ib_write_lat', bytes: 16384, packets: 4, options: [] },
+  { kind: 'READ of 16 KiB', program: 'ib_read_lat', bytes: 16384, packets: 4, options: [] },
 ] as const;
 
 const boot = bootDirectory(lab);
@@ -32,9 +39,9 @@ if (boot === undefined) {
 async function executed(
   machine: Machine,
   driver: string,
-  { program, bytes }: (typeof KINDS)[number],
+  { program, bytes, options }: (typeof KINDS)[number],
 ): Promise<Executed> {
-  const { file, sections } = await machine.trace(`${driver}.ko`, program, bytes);
+  const { file, sections } = await machine.trace(`${driver}.ko`, program, bytes, options);
   const symbols = readFileSync(join(out, `${driver}.symbols`), 'utf8');
   const traced = new Executed(placeFunctions(symbols, sectionsOf(sections)), DELIMITER);
   for await (const line of createInterface({ input: createReadStream(file) })) traced.add(line);

@@ -3,14 +3,15 @@
 # Runs in the virtual machine: messages go to and fro between two queue pairs until someone stops it.
 # Both devices are in one namespace, at the two ends of a veth pair: the distribution's driver knows no other one.
 # When the messages are under way it writes where the module's sections are to `steady`, and goes on until there is a file `enough`.
-# usage: traffic.sh MODULE PROGRAM BYTES
+# usage: traffic.sh MODULE PROGRAM BYTES [OPTION...]
 #   PROGRAM  one of perftest's that measure latency, say ib_send_lat
+#   OPTION   more of its options
 set -eu
 
-[ $# -eq 3 ] || { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 2; }
+[ $# -ge 3 ] || { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 2; }
 module=$1 program=$2 bytes=$3
-inline=(-I 0)
-[ "$program" != ib_read_lat ] || inline=() # there is nothing that could be inline
+shift 3
+options=("$@")
 
 # Packets to the other end go over the wire, though both addresses are this machine's own: only what has the traffic class of the
 # programs is for this machine, and the driver looks its routes up without one.
@@ -39,7 +40,7 @@ ends sl_a sl_b 10.99.0.1 10.99.0.2
 ends sl_b sl_a 10.99.0.2 10.99.0.1
 for n in a b; do rdma link add sl_rxe_$n type rxe netdev sl_$n; done
 
-run() { "$program" -d "$1" -x 1 -F -s "$bytes" -n 10000000 "${inline[@]}" -u 20 --tclass=8 "${@:2}" >"$1.log" 2>&1 & }
+run() { "$program" -d "$1" -x 1 -F -s "$bytes" -n 10000000 "${options[@]}" -u 20 --tclass=8 "${@:2}" >"$1.log" 2>&1 & }
 run sl_rxe_a
 server=$!
 until ss -ltn | grep -q ':18515'; do sleep 0.2; kill -0 $server; done

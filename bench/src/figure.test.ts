@@ -55,6 +55,7 @@ describe('the report', () => {
       figureOf({ name: 'plain', unit: 'ms', runs: [2] }),
     ]);
     expect(text).toMatch(/\| slow .*2\.5 ms.*2 – 3.*value ≤ 1 .*NOT MET/);
+    expect(table([figureOf({ name: 'x', unit: '', runs: [5235] })])).toContain('| 5235 ');
     expect(text.split('\n').every((line) => line.startsWith('|'))).toBe(true);
   });
 });

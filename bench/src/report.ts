@@ -68,7 +68,9 @@ export async function writeReport(file: string, report: Report): Promise<void> {
 }
 
 const rounded = (value: number | undefined): string =>
-  value === undefined ? '–' : String(Number(value.toPrecision(3)));
+  value === undefined
+    ? '–'
+    : String(Number.isInteger(value) ? value : Number(value.toPrecision(3)));
 
 /** One line a figure, in Markdown. Pure. */
 export function table(figures: readonly Figure[]): string {
