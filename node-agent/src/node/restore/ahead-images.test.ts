@@ -28,7 +28,7 @@ beforeEach(async () => {
       execFileSync(file, [...args]);
       return '';
     },
-  } as unknown as ConstructorParameters<typeof AheadImages>[0]);
+  });
 });
 
 const isFifo = async (path: string): Promise<boolean> => (await lstat(path)).isFIFO();
