@@ -3,7 +3,7 @@
 # Run a case of stock_programs.list on the devices that are there, and write what came of it so that two runs can be compared.
 
 # Seconds that a case and a file of Python tests may take, and that an end may live when the other has ended.
-CASE_SECONDS=${CASE_SECONDS:-300}
+CASE_SECONDS=${CASE_SECONDS:-120}
 PYTHON_SECONDS=${PYTHON_SECONDS:-2400}
 GRACE_SECONDS=20
 # Where Debian's rdma-core has its Python tests.

@@ -68,7 +68,9 @@ table() {
 
 		The programs are those of Debian 13's packages, the cases those of `native/rxe/tests/stock_programs.list`. Each has run on the distribution's driver, then on
 		Sealift's, under the debug kernel, without a move. Same: exit status and output of both ends, without times, rates and numbers that are drawn.
-
+	T
+	printf '\n%s cases of %s have run in this run.\n\n' $# "$(($(grep -c $'^[a-z]*\t' "$here/stock_programs.list") + $(python_files | wc -l)))"
+	cat <<-'T'
 		| program | passes with both | fails with both, with the same words | differs |
 		|---|---|---|---|
 	T
