@@ -207,7 +207,10 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
     await write(request, {
       ...statuses.aborted,
       decision: undefined,
-      inspection: { findings, objects, bytes: { pages: 2 ** 20, rootfs: 10 } },
+      inspection: {
+        ...{ findings, objects, bytes: { pages: 2 ** 20, rootfs: 10 } },
+        notes: [{ reason: 'EarlyService', message: 'Service web leads there early.' }],
+      },
     });
     const { code, out } = await running;
     expect(code).toBe(1);
@@ -216,6 +219,7 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
       '  cannot be moved: 2 in the way.',
       '  1. PodHasController: The pod belongs to Job j.',
       '  2. UnsupportedObject: Process 41 (app) in container main uses io_uring.',
+      '  Note: Service web leads there early.',
       '  It has 2 queue pairs, 2 completion queues, 1 memory region, 0 shared receive queues, 0 address handles,',
       '  1.0 MiB of memory and 10 B of files.',
     ]);
