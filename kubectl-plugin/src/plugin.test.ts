@@ -209,7 +209,10 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
     await write(request, {
       ...statuses.aborted,
       decision: undefined,
-      inspection: { findings, objects, bytes: { pages: 2 ** 20, rootfs: 10 }, sendingMs: 1000 },
+      inspection: {
+        ...{ findings, objects, bytes: { pages: 2 ** 20, rootfs: 10 }, sendingMs: 1000 },
+        notes: [{ reason: 'EarlyService', message: 'Service web leads there early.' }],
+      },
       policy: { name: 'slow', generation: 1, limits: { bandwidthPerMigration: '1Mi' } },
     });
     const { code, out } = await running;
@@ -219,6 +222,7 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
       '  cannot be moved: 2 in the way.',
       '  1. PodHasController: The pod belongs to Job j.',
       '  2. UnsupportedObject: Process 41 (app) in container main uses io_uring.',
+      '  Note: Service web leads there early.',
       '  It has 2 queue pairs, 2 completion queues, 1 memory region, 0 shared receive queues, 0 address handles,',
       '  1.0 MiB of memory and 10 B of files.',
       '  Sending them takes 1.00 s at 1Mi/s, as MigrationPolicy slow allows.',

@@ -75,7 +75,8 @@ export function controllersSuite(cluster: () => Cluster): void {
       await remove('after');
       await c.target(moves, 'after', { state: 'Running' });
       await c.until(moves, 'after', ended('Succeeded'));
-      expect(ownersOf(await c.pod(target))).toEqual([]);
+      // The request says first that it has ended.
+      await eventually(async () => ownersOf(await c.pod(target))).toEqual([]);
     });
   });
 }

@@ -52,12 +52,15 @@ export function dryRunSuite(cluster: () => Cluster): void {
 
     it('names Services that lead to a target before it is ready', async () => {
       const c = cluster();
-      await c.run('early');
+      await c.run('found-early');
       const specs: Record<string, object> = {
-        'early-plain': { selector: { app: 'early' } },
-        'early-found': { selector: { app: 'early' }, publishNotReadyAddresses: true },
-        'early-other': { selector: { app: 'early', part: 'b' }, publishNotReadyAddresses: true },
-        'early-bare': { publishNotReadyAddresses: true },
+        'services-plain': { selector: { app: 'found-early' } },
+        'services-found': { selector: { app: 'found-early' }, publishNotReadyAddresses: true },
+        'services-other': {
+          selector: { app: 'found-early', part: 'b' },
+          publishNotReadyAddresses: true,
+        },
+        'services-bare': { publishNotReadyAddresses: true },
       };
       for (const [name, more] of Object.entries(specs)) {
         await c.server.create({
@@ -65,12 +68,12 @@ export function dryRunSuite(cluster: () => Cluster): void {
           spec: { clusterIP: 'None', ports: [{ port: 80 }], ...more },
         });
       }
-      await c.migrate('early', 'early', { dryRun: true });
-      await c.until(moves, 'early', { phase: 'Inspecting' });
-      await c.source(moves, 'early', { state: 'Inspected', inspection: { findings: [] } });
-      const { status } = await c.until(moves, 'early', ended('Succeeded'));
+      await c.migrate('found-early', 'found-early', { dryRun: true });
+      await c.until(moves, 'found-early', { phase: 'Inspecting' });
+      await c.source(moves, 'found-early', { state: 'Inspected', inspection: { findings: [] } });
+      const { status } = await c.until(moves, 'found-early', ended('Succeeded'));
       const notes = status.inspection?.notes?.map(({ message }) => message);
-      expect(notes).toEqual([expect.stringMatching(/^Service early-found has /) as string]);
+      expect(notes).toEqual([expect.stringMatching(/^Service services-found has /) as string]);
     });
 
     it('reads which nodes may mount the pod’s claims', async () => {

@@ -2,7 +2,13 @@
 // Lost sources, peers with a retry limit, and retention of checkpoints, with a real API server.
 import { describe, expect, it } from 'vitest';
 import { annotations } from '../../crds/src/index.ts';
-import { checkpointRequests, migrationRequests, restoreRequests } from '../../kube/src/index.ts';
+import {
+  checkpointRequests,
+  migrationRequests,
+  realClock,
+  restoreRequests,
+  type Clock,
+} from '../../kube/src/index.ts';
 import { ended, eventually, failed, networksOf, type Cluster } from './cluster.ts';
 import { prepared } from './moving.ts';
 
@@ -202,6 +208,38 @@ export function lossSuite(cluster: () => Cluster): void {
       await c.until(moves, 'peers-limited', { phase: 'Preparing', peers });
       await c.client.delete(moves, 'default', 'peers-limited');
     });
+  });
+
+  it('keeps a checkpoint for its time, whichever clock a new leader has', async () => {
+    const c = cluster();
+    /** The next leader, on that node, whose clock is that far ahead. */
+    const lead = async (nodeName: string, aheadMs: number): Promise<void> => {
+      await c.stopOperator();
+      const clock: Clock = {
+        now: () => Date.now() + aheadMs,
+        after: (ms, call) => realClock.after(ms, call),
+        sleep: (ms, signal) => realClock.sleep(ms, signal),
+      };
+      c.startOperator({ nodeName, clock });
+    };
+    const seenOn = async () =>
+      (await c.find(saves, 'timed'))?.status?.finishedSeen?.map(({ nodeName }) => nodeName);
+    await c.run('timed');
+    await lead('one', 0);
+    await saved('timed', 'timed', { ttlSecondsAfterFinished: 600 });
+    await eventually(seenOn).toEqual(['one']);
+    await lead('two', 3_600_000);
+    await eventually(seenOn).toEqual(['one', 'two']);
+    await lead('one', 590_000);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect((await c.find(saves, 'timed'))?.metadata.deletionTimestamp).toBeUndefined();
+    await lead('one', 601_000);
+    const deletedAt = async () => (await c.find(saves, 'timed'))?.metadata.deletionTimestamp;
+    await eventually(deletedAt).toBeDefined();
+    await c.checkpointAgent('timed', { state: 'Removed' });
+    await eventually(() => c.find(saves, 'timed')).toBeUndefined();
+    await c.stopOperator();
+    c.startOperator();
   });
 
   it('keeps only as many checkpoints of a pod as spec.retention.keepLast says', async () => {
