@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node agent. `install` puts programs, runtime handler and driver onto the node and ends; `run` serves. `uninstall` takes
 // all of it off again, and `idle` waits for the end after that; `uninstall-nodes` lets every node do so.
+import { existsSync } from 'node:fs';
 import {
   Client,
   loadConfig,
@@ -35,11 +36,44 @@ import { readyChecks } from './readiness.ts';
 const VERSION = '0.1.0';
 const log = makeLogger('sealift-agent');
 
+/** An agent that cannot keep a journal serves nobody. It says why on the Node object, until its node is mended. */
+async function report(config: Config, signal: AbortSignal): Promise<void> {
+  const { nodeName, address, namespace } = config;
+  const describer = nodeDescriber(config);
+  const registration = new Registration({
+    ...{ api: new Client(new Rest(loadConfig())), log, clock: realClock },
+    ...{ nodeName, address, namespace },
+    describe: () => describer.describe(),
+  });
+  const { leaseProblem, nodeProblem } = registration;
+  const health = await serveHealth(config.metricsPort, {
+    'API server': leaseProblem,
+    node: nodeProblem,
+  });
+  await registration.run(signal);
+  await health.close();
+}
+
 async function run(config: Config): Promise<void> {
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
+  const { signal } = stop;
+  const opened = await Journal.open(config.journalDir).catch(async (error: unknown) => {
+    // A disk without room for the programs may have none for a directory, either. Where there is one, requests may be under way:
+    // then the next attempt has to open it.
+    if (existsSync(config.journalDir) || !(await takesNoPrograms(config))) throw error;
+    log.error({ ...reasonOf(error) }, 'no journal: this agent only reports');
+  });
+  if (opened) await serve(config, opened, signal);
+  else await report(config, signal);
+}
+
+async function serve(
+  config: Config,
+  { journal, unreadable }: Awaited<ReturnType<typeof Journal.open>>,
+  signal: AbortSignal,
+): Promise<void> {
   const api = new Client(new Rest(loadConfig()));
-  const { journal, unreadable } = await Journal.open(config.journalDir);
   if (unreadable.length > 0) log.error({ unreadable }, 'journal files cannot be read');
   await removeIncoming(config.checkpointDir);
   const node = nodeOperations(config, VERSION, log);
@@ -91,7 +125,6 @@ async function run(config: Config): Promise<void> {
       takesNoFiles: () => takesNoPrograms(config),
     }),
   );
-  const { signal } = stop;
   await Promise.all([agent.run(signal), registration.run(signal), certificate.run(signal)]);
   await health.close();
 }
