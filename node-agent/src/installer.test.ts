@@ -189,9 +189,10 @@ describe('a node', () => {
   it('that takes no programs says so, ends well, and lets the uninstall end well', async () => {
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'none', at('opt')]);
     unmounts.push(at('opt'));
-    const { api } = server();
+    const { api, node } = server();
     await install(config, log, machine(api));
     expect(await takesNoPrograms(config)).toBe(true);
+    expect(node.metadata['labels']).toMatchObject({ [labels.problem]: 'NodeReadOnly' });
     const noted = JSON.parse(await readFile(at('run/sealift/programs-problem.json'), 'utf8')) as {
       code: string;
     };

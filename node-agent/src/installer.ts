@@ -64,7 +64,7 @@ import { RdmaDriver } from './node/device/driver.ts';
 import { Host } from './node/host/host.ts';
 import { sharesKernel } from './support/shared-kernel.ts';
 import type { Config } from './support/config.ts';
-import { AgentError, reasonOf } from './support/errors.ts';
+import { AgentError, reasonOf, type Failure } from './support/errors.ts';
 
 /** What install and uninstall ask of the machine besides its files and programs; tests have one of their own. */
 export interface Machine {
@@ -103,12 +103,15 @@ export async function install(
     await installAll(config, log, machine);
   } catch (error) {
     // Nobody else would say it on the Node object.
-    await publishProblem(machine.api(), config.nodeName, reasonOf(error)).catch((cause: unknown) =>
-      log.warn({ ...reasonOf(cause) }, 'the Node object does not have it'),
-    );
+    await publish(config, log, machine, reasonOf(error));
     throw error;
   }
 }
+
+const publish = (config: Config, log: Logger, machine: Machine, problem: Failure): Promise<void> =>
+  publishProblem(machine.api(), config.nodeName, problem).catch((cause: unknown) =>
+    log.warn({ ...reasonOf(cause) }, 'the Node object does not have it'),
+  );
 
 async function installAll(config: Config, log: Logger, machine: Machine): Promise<void> {
   const host = machine.host(config);
@@ -125,6 +128,7 @@ async function installAll(config: Config, log: Logger, machine: Machine): Promis
     // of an earlier version goes on; there is nothing to configure for programs that are not there.
     await noteProblem(programsFile, problem);
     log.error({ ...problem }, 'the node takes no programs');
+    await publish(config, log, machine, problem);
     return;
   }
   if (config.configureRuntime) await configureRuntime(config, log, machine);

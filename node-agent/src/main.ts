@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node agent. `install` puts programs, runtime handler and driver onto the node and ends; `run` serves. `uninstall` takes
 // all of it off again, and `idle` waits for the end after that; `uninstall-nodes` lets every node do so.
+import { existsSync } from 'node:fs';
 import {
   Client,
   loadConfig,
@@ -38,13 +39,51 @@ const VERSION = '0.1.0';
 const FINISH_MS = 45_000;
 const log = makeLogger('sealift-agent');
 
+/** An agent that cannot keep a journal serves nobody. It says why on the Node object, until its node is mended. */
+async function report(config: Config, signal: AbortSignal): Promise<void> {
+  const { nodeName, address, namespace } = config;
+  const describer = nodeDescriber(config);
+  const registration = new Registration({
+    ...{ api: new Client(new Rest(loadConfig())), log, clock: realClock },
+    ...{ nodeName, address, namespace },
+    describe: () => describer.describe(),
+  });
+  const { leaseProblem, nodeProblem } = registration;
+  const health = await serveHealth(config.metricsPort, {
+    'API server': leaseProblem,
+    node: nodeProblem,
+  });
+  await registration.run(signal);
+  await health.close();
+}
+
+/** What the agent does between the wish that it ends and its end. */
+interface Ending {
+  finish: () => Promise<void>;
+}
+
 async function run(config: Config): Promise<void> {
   const stop = new AbortController();
-  let finish = (): Promise<void> => Promise.resolve();
+  const ending: Ending = { finish: () => Promise.resolve() };
   process.once('SIGINT', () => stop.abort());
-  process.once('SIGTERM', () => void finish().finally(() => stop.abort()));
+  process.once('SIGTERM', () => void ending.finish().finally(() => stop.abort()));
+  const { signal } = stop;
+  const opened = await Journal.open(config.journalDir).catch(async (error: unknown) => {
+    // A disk without room for the programs may have none for a directory, either. Where there is one, requests may be under way:
+    // then the next attempt has to open it.
+    if (existsSync(config.journalDir) || !(await takesNoPrograms(config))) throw error;
+    log.error({ ...reasonOf(error) }, 'no journal: this agent only reports');
+  });
+  if (opened) await serve(config, opened, { signal, ending });
+  else await report(config, signal);
+}
+
+async function serve(
+  config: Config,
+  { journal, unreadable }: Awaited<ReturnType<typeof Journal.open>>,
+  { signal, ending }: { signal: AbortSignal; ending: Ending },
+): Promise<void> {
   const api = new Client(new Rest(loadConfig()));
-  const { journal, unreadable } = await Journal.open(config.journalDir);
   if (unreadable.length > 0) log.error({ unreadable }, 'journal files cannot be read');
   await removeIncoming(config.checkpointDir);
   const node = nodeOperations(config, VERSION, log);
@@ -59,7 +98,7 @@ async function run(config: Config): Promise<void> {
       return { listen: () => server.listen(config.socketPath), close: () => server.close() };
     },
   });
-  finish = () => agent.finish(FINISH_MS);
+  ending.finish = () => agent.finish(FINISH_MS);
   const { nodeName, address, namespace } = config;
   const { podIp } = node;
   const podNetwork =
@@ -98,7 +137,6 @@ async function run(config: Config): Promise<void> {
       takesNoFiles: () => takesNoPrograms(config),
     }),
   );
-  const { signal } = stop;
   await Promise.all([agent.run(signal), registration.run(signal), certificate.run(signal)]);
   await health.close();
 }
