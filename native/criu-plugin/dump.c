@@ -16,6 +16,7 @@
 #include "driver.h"
 #include "dump.h"
 #include "dump_descriptors.h"
+#include "dump_files.h"
 #include "dump_limits.h"
 #include "dump_mapping.h"
 #include "dump_memory.h"
@@ -30,9 +31,7 @@
 
 static struct dumped *contexts;
 static size_t context_count;
-static PB(FileTable) files;
 static bool agent_holds, written;
-static size_t files_on_disk;
 
 int dump_begin(bool held_by_agent)
 {
@@ -40,12 +39,9 @@ int dump_begin(bool held_by_agent)
 
 	agent_holds = held_by_agent;
 	written = false;
-	files_on_disk = 0;
 	dump_descriptors_forget();
-	sealift__ibverbs__file_table__init(&files);
 	ret = image_remove_all(criu_get_image_dir());
-	/* A container without RDMA has an empty table, so that a lost one is noticed. */
-	return ret ? ret : image_write_files(criu_get_image_dir(), &files);
+	return ret ? ret : dump_files_begin(criu_get_image_dir());
 }
 
 static int hold(struct dumped *dumped, const struct driver_info *info)
@@ -292,7 +288,6 @@ static int write_contexts(void)
 	}
 	if (!ret)
 		ret = dump_all_mappings_placed();
-	files.contexts = context_count;
 	written = !ret;
 	return ret ? ret : fault("dump.image.after") ? -EIO : 0;
 }
@@ -343,27 +338,14 @@ static int identify(int fd, PB(File) *file)
 	return -EOPNOTSUPP;
 }
 
-static int write_files(void)
+/* If each file of a context is still open. */
+static size_t expected_files(void)
 {
-	int ret = image_write_files(criu_get_image_dir(), &files);
-
-	if (!ret)
-		files_on_disk = files.n_files;
-	return ret;
-}
-
-/*
- * CRIU does not say which file is the last. A context has so many, if each is
- * still open. Until then the table is written when it has doubled, for all of
- * it each time would take too long.
- */
-static bool is_time_to_write(void)
-{
-	size_t n = files.n_files, expected = 0;
+	size_t count = 0;
 
 	for (size_t i = 0; i < context_count; i++)
-		expected += 1 + !!contexts[i].context->async + contexts[i].context->n_channels;
-	return n >= expected || !(n & (n - 1));
+		count += 1 + !!contexts[i].context->async + contexts[i].context->n_channels;
+	return count;
 }
 
 int dump_file(int fd, int id)
@@ -384,20 +366,12 @@ int dump_file(int fd, int id)
 	}
 	file->id = id;
 	file->flags = fcntl(fd, F_GETFL);
-	ret = image_append(&files.files, &files.n_files, file);
-	if (ret)
-		goto fail;
 	log_debug("file %#x is kind %d index %u of context %u", file->id, file->kind, file->index,
 		  file->context);
-	return is_time_to_write() ? write_files() : 0;
+	return dump_files_add(file, context_count, expected_files());
 fail:
 	free(file);
 	return ret;
-}
-
-int dump_finish(void)
-{
-	return files_on_disk == files.n_files ? 0 : write_files();
 }
 
 void dump_end(bool resume)
@@ -413,10 +387,6 @@ void dump_end(bool resume)
 	free(contexts);
 	contexts = NULL;
 	context_count = 0;
-	for (size_t i = 0; i < files.n_files; i++)
-		free(files.files[i]);
-	free(files.files);
-	files.files = NULL;
-	files.n_files = 0;
+	dump_files_forget();
 	dump_forget_mappings();
 }

@@ -25,9 +25,6 @@ int dump_task(pid_t pid);
  */
 int dump_file(int fd, int id);
 
-/* Write what dump_file() has left to be written. 0 or -errno, with the reason in the log. */
-int dump_finish(void);
-
 /* Close and free everything; @resume: also resume the devices that the plugin itself held. */
 void dump_end(bool resume);
 

@@ -11,6 +11,7 @@
 #include "ahead.h"
 #include "confinement.h"
 #include "dump.h"
+#include "dump_files.h"
 #include "late.h"
 #include "log.h"
 #include "outcome.h"
@@ -96,7 +97,7 @@ static void end(int stage, int ret)
 	switch (stage) {
 	case CR_PLUGIN_STAGE__DUMP:
 		if (!ret)
-			ret = dump_finish();
+			ret = dump_files_finish();
 		dump_end(ret || left_running());
 		settings_dump_end();
 		watches_end();

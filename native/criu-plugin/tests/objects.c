@@ -16,24 +16,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <infiniband/verbs.h>
+#include "objects.h"
 
-#define PAGE 4096
 #define HIGH_HANDLE 40000
-#define HIGH_DESCRIPTOR 600000
 
-struct verbs {
-	struct ibv_context *ctx;
-	struct ibv_pd *pd;
-	struct ibv_cq *cq;
-	uint8_t *memory;
-};
-
-static struct ibv_qp *create_qp(struct verbs *v, enum ibv_qp_type type, struct ibv_srq *srq)
+struct ibv_qp *create_qp(struct verbs *v, enum ibv_qp_type type, struct ibv_srq *srq)
 {
 	struct ibv_qp_init_attr init = {
 		.send_cq = v->cq,
@@ -75,7 +65,7 @@ static bool join_group(struct verbs *v)
 	return qp && !ibv_attach_mcast(qp, &group, 0);
 }
 
-static struct ibv_mr *reg_mr(struct verbs *v)
+struct ibv_mr *reg_mr(struct verbs *v)
 {
 	return ibv_reg_mr(v->pd, v->memory, 8 * PAGE, IBV_ACCESS_LOCAL_WRITE);
 }
@@ -94,58 +84,6 @@ static bool high_handle(struct verbs *v)
 		fine = !ibv_dealloc_pd(pds[i]);
 	free(pds);
 	return fine && mr && mr->handle > HIGH_HANDLE;
-}
-
-/* So many queue pairs, and a completion queue for each four. */
-static bool queues(struct verbs *v, int count)
-{
-	for (int i = 0; i < count; i++) {
-		if (i % 4 == 0 && !(v->cq = ibv_create_cq(v->ctx, 16, NULL, NULL, 0)))
-			return false;
-		if (!create_qp(v, IBV_QPT_RC, NULL))
-			return false;
-	}
-	return true;
-}
-
-static bool allow_files(rlim_t count)
-{
-	struct rlimit files = { .rlim_cur = count, .rlim_max = count };
-
-	return !setrlimit(RLIMIT_NOFILE, &files);
-}
-
-/* A descriptor in the upper half of those that the kernel has. */
-static bool high_descriptor(struct verbs *v)
-{
-	return create_qp(v, IBV_QPT_RC, NULL) && reg_mr(v) && allow_files(HIGH_DESCRIPTOR + 1) &&
-	       dup2(STDIN_FILENO, HIGH_DESCRIPTOR) == HIGH_DESCRIPTOR;
-}
-
-/* So many completion channels, each with a queue of its own. */
-static bool channels(struct verbs *v, int count)
-{
-	if (!allow_files(count + 1024))
-		return false;
-	for (int i = 0; i < count; i++) {
-		struct ibv_comp_channel *channel = ibv_create_comp_channel(v->ctx);
-
-		if (!channel || !ibv_create_cq(v->ctx, 1, NULL, channel, 0))
-			return false;
-	}
-	return true;
-}
-
-/* So many regions, of a page each. */
-static bool regions(struct verbs *v, int count)
-{
-	uint8_t *memory = mmap(NULL, (size_t)count * PAGE, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	for (int i = 0; memory != MAP_FAILED && i < count; i++)
-		if (!ibv_reg_mr(v->pd, memory + (size_t)i * PAGE, PAGE, IBV_ACCESS_LOCAL_WRITE))
-			return false;
-	return memory != MAP_FAILED;
 }
 
 /* The first mapping of a queue in /proc/self/maps. */

@@ -60,6 +60,7 @@ int main(void)
 	unit_descriptors();
 	unit_device_node();
 	unit_image();
+	unit_files();
 	unit_fuzz();
 	unit_events();
 	unit_gate();

@@ -19,6 +19,7 @@ void unit_descriptors(void);
 void unit_device_node(void);
 void unit_image(void);
 void unit_events(void);
+void unit_files(void);
 void unit_fuzz(void);
 void unit_gate(void);
 void unit_lend(void);

@@ -33,7 +33,8 @@ export interface RegistrationParts {
   readonly cpuFeatures?: string | undefined;
   /** Absent: not known. */
   readonly completionVectors?: string | undefined;
-  readonly securityModules: string;
+  /** Absent: not known. */
+  readonly securityModules?: string | undefined;
   /** The agent's own namespace, where its Lease is. */
   readonly namespace: string;
   /** The network by which a pod that moves here keeps its address, or why it gets another one. Absent: nobody wants to know. */
