@@ -17,7 +17,8 @@ settled() {
 		-e 's/\b(QPN|PSN|RKey|VAddr|OUT|rkey|RKEY|addr|qpn|psn|raddr|lkey)([ :=]+)(0x)?[0-9a-fA-F]+\b/\1\2#/g' \
 		-e 's/(^|[^0-9.:a-f])[0-9]+\.[0-9]+($|[^0-9.])/\1#\2/g; s/(^|[^0-9.:a-f])[0-9]+\.[0-9]+($|[^0-9.])/\1#\2/g' \
 		-e 's/[-+]?\b(nan|inf)\b/#/g' \
-		-e 's/[ \t]+/ /g; s/ $//'
+		-e 's/[ \t]+/ /g; s/ $//' \
+		-e '/^[a-z]+( [a-z]+)*( [0-9.#]+){6}$/s/ [0-9.#]+//g' # a step of cmtime and its times
 }
 
 # Waiting costs no process: with KASAN they are dear.
