@@ -30,7 +30,15 @@ export function node(
     modules?: string;
   } = {},
 ): Node {
-  const { abi = 'rxe-1', address, ready = true, cordoned = false, cpu, vectors, modules } = overrides;
+  const {
+    abi = 'rxe-1',
+    address,
+    ready = true,
+    cordoned = false,
+    cpu,
+    vectors,
+    modules,
+  } = overrides;
   return Node.parse({
     metadata: {
       name,

@@ -4,7 +4,7 @@ import {
   annotations,
   applied,
   isFinished,
-  type AppliedPolicy,
+  type MigrationPolicy,
   type MigrationRequest,
 } from '../../../crds/src/index.ts';
 import {
@@ -94,26 +94,16 @@ function situationOf(
   request: MigrationRequest,
   source: Pod | undefined,
   target: Pod | undefined,
-  policy?: AppliedPolicy,
-): Pick<
-  Observed,
-  | 'sourcePod'
-  | 'nodeTime'
-  | 'targetPod'
-  | 'unschedulableMs'
-  | 'finished'
-  | 'moves'
-  | 'nodes'
-  | 'load'
-> {
+  policy?: MigrationPolicy,
+) {
   const isOwn = target !== undefined && isTargetOf(target, request);
   dependencies.moves.nominate(request.metadata.uid, isOwn ? target.status.nominatedNodeName : '');
-  const moves = dependencies.moves.look(request, policy);
+  const moves = dependencies.moves.look(request, policy && applied(policy));
+  const finished = dependencies.finished(request);
   return {
     ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
     ...{ targetPod: target, unschedulableMs: dependencies.unschedulableMs(request, target) },
-    ...{ finished: dependencies.finished(request), moves },
-    ...{ nodes: dependencies.nodeList(), load: moves.underWay.into },
+    ...{ finished, moves, nodes: dependencies.nodeList(), load: moves.underWay.into },
   };
 }
 
@@ -149,10 +139,9 @@ async function observe(
       ? undefined
       : await readController(dependencies, namespace, owner, [target, source], signal);
   const facts = await factsOf(dependencies, request, source, signal);
-  const secondFinished = secondMove && dependencies.finished(secondMove);
-  const second = { secondMove, secondFinished };
+  const second = { secondMove, secondFinished: secondMove && dependencies.finished(secondMove) };
   const requests = { firstMove, ...second, others, checkpoints, restore, controller };
-  const policy = isNew && facts.policy ? applied(facts.policy) : undefined;
+  const policy = isNew ? facts.policy : undefined;
   const situation = situationOf(dependencies, request, source, target, policy);
   return { request, readAt, ...facts, ...requests, ...situation };
 }
