@@ -43,11 +43,17 @@ export class Controller {
   readonly #options: ControllerOptions;
   readonly #clock: Clock;
   #runs = 0;
+  #running = 0;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
     this.queue = new WorkQueue(this.#clock, options.backoff);
+  }
+
+  /** How many keys run at this moment. */
+  get running(): number {
+    return this.#running;
   }
 
   enqueue(key: string): void {
@@ -72,8 +78,10 @@ export class Controller {
       const key = await this.queue.take(accepts);
       if (key === undefined) return;
       try {
+        this.#running++;
         await this.#one(key, signal);
       } finally {
+        this.#running--;
         this.queue.done(key);
       }
     }

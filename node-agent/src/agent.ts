@@ -32,7 +32,8 @@ import type { NodeOperations, Server } from './node/operations.ts';
 import { IncomingImages } from './node/transfer/incoming-images.ts';
 import { CheckpointReconciler } from './reconcilers/checkpoint/reconciler.ts';
 import { handoverLoop, type HandoverReconciler } from './reconcilers/handover-loop.ts';
-import { isBegun, isInProgress, type AnyRequest } from './reconcilers/in-progress.ts';
+import { Finishing } from './reconcilers/finishing.ts';
+import { isInProgress, type AnyRequest } from './reconcilers/in-progress.ts';
 import { ImageSenderReconciler } from './reconcilers/image-sender/reconciler.ts';
 import { AddressKeeper } from './reconcilers/address-keeper.ts';
 import { FabricAddressKeeper } from './reconcilers/fabric-address-keeper.ts';
@@ -82,13 +83,14 @@ export class Agent {
   readonly #targets: { kind: HandoverKind; informer: { list(): readonly Handover[] } }[] = [];
   readonly #controllers: Controller[] = [];
   readonly #keepers: readonly (AddressKeeper | FabricAddressKeeper)[];
-  #isFinishing = false;
+  readonly #finishing: Finishing;
 
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
     this.#pods = new RequestLookup(options.api, (pod) => this.#requestFor(pod));
     this.#incoming = new IncomingImages(options.log);
+    this.#finishing = new Finishing(options.journal, this.#clock);
     this.#addSource();
     this.#addTarget('MigrationRequest', migrationRequests, migrationImages);
     this.#addTarget('RestoreRequest', restoreRequests, restoreImages);
@@ -138,22 +140,11 @@ export class Agent {
   }
 
   /**
-   * Begins nothing for a further pod: a locked one has nobody who answers its probes while no agent runs (docs/adr/0011).
-   * @returns when everything that has begun is over, at the latest after `limitMs`
+   * Begins nothing for a further pod.
+   * @returns when everything that has begun is over and reported, at the latest after `limitMs`
    */
-  async finish(limitMs: number): Promise<void> {
-    const { journal } = this.#options;
-    this.#isFinishing = true;
-    const idle = new Promise<void>((resolve) => {
-      const look = (): void => {
-        if (!journal.all().some(isBegun)) resolve();
-      };
-      journal.listen(look);
-      look();
-    });
-    const timer = new AbortController();
-    await Promise.race([idle, this.#clock.sleep(limitMs, timer.signal)]);
-    timer.abort();
+  finish(limitMs: number): Promise<void> {
+    return this.#finishing.finish(limitMs);
   }
 
   /** The request that names the pod as its target. */
@@ -214,9 +205,7 @@ export class Agent {
     informer.listen((_key, after) => {
       if (after) source.interrupt(after);
     });
-    this.#reconcile('source', informer, source, (key) =>
-      this.#isInProgress(informer.get(key), 'source'),
-    );
+    this.#reconcile('source', informer, source, 'source');
   }
 
   /** @param ownImages the directory in which the node that took the checkpoint stores a request's images */
@@ -242,9 +231,7 @@ export class Agent {
       receiving: (id) => this.#incoming.isReceiving(id),
       publisher: this.#publisher(resource, 'target'),
     });
-    const controller = this.#reconcile(`target-${kind}`, informer, target, (key) =>
-      this.#isInProgress(informer.get(key), 'target'),
-    );
+    const controller = this.#reconcile(`target-${kind}`, informer, target, 'target');
     this.#gates.onChange((uid) => {
       const request = informer.list().find((one) => one.metadata.uid === uid);
       if (request) controller.enqueue(keyOf(request));
@@ -277,9 +264,7 @@ export class Agent {
     informer.listen((_key, after) => {
       if (after) checkpoint.interrupt(after);
     });
-    this.#reconcile('checkpoint', informer, checkpoint, (key) =>
-      this.#isInProgress(informer.get(key), 'checkpoint'),
-    );
+    this.#reconcile('checkpoint', informer, checkpoint, 'checkpoint');
   }
 
   #addImageSender(): void {
@@ -322,35 +307,42 @@ export class Agent {
     return new Publisher({ api, resource, ...ownedParts[part], clock: this.#clock });
   }
 
-  /** Runs the reconciler for every request of the informer, and lets it forget the requests that are deleted. */
-  #reconcile<T extends ApiObject, O, E extends { readonly type: string }, S>(
+  /**
+   * Runs the reconciler for every request of the informer, and lets it forget the requests that are deleted.
+   * @param role in which it works on a pod; absent: on none
+   */
+  #reconcile<T extends ApiObject & AnyRequest, O, E extends { readonly type: string }, S>(
     name: string,
     informer: Informer<T>,
     reconciler: HandoverReconciler<O, E, S>,
-    isUrgent?: (key: string) => boolean,
+    role?: Entry['role'],
   ): Controller {
+    const { journal } = this.#options;
     const loop = handoverLoop(reconciler, this.#clock);
+    // A pod that is locked or frozen, or whose move is decided, waits for no other pod: not even for four dumps.
+    const isUrgent = (key: string): boolean => {
+      const request = informer.get(key);
+      return role !== undefined && request !== undefined && isInProgress(journal, request, role);
+    };
+    const mayRun = (key: string): boolean =>
+      role === undefined || this.#finishing.mayRun(informer.get(key), role);
     const controller = new Controller({
       name,
-      reconcile: (key, context) =>
-        this.#isFinishing && isUrgent?.(key) !== true ? Promise.resolve() : loop(key, context),
+      reconcile: (key, context) => (mayRun(key) ? loop(key, context) : Promise.resolve()),
       log: this.#options.log,
       clock: this.#clock,
       timeoutMs: RUN_TIMEOUT_MS,
       backoff: BACKOFF,
-      ...(isUrgent && { isUrgent }),
+      ...(role !== undefined && { isUrgent }),
     });
     informer.listen((key, after, before) => {
       if (!after && before) reconciler.forget(before.metadata.uid);
       controller.enqueue(key);
     });
     this.#controllers.push(controller);
+    const requests = () => (role === undefined ? [] : informer.list());
+    this.#finishing.add({ role: role ?? 'source', requests, running: () => controller.running });
     return controller;
-  }
-
-  /** A pod that is locked or frozen, or whose move is decided, waits for no other pod: not even for four dumps. */
-  #isInProgress(request: AnyRequest | undefined, role: Entry['role']): boolean {
-    return request !== undefined && isInProgress(this.#options.journal, request, role);
   }
 
   async #sweepOrphans(signal: AbortSignal): Promise<void> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One run of a schedule. The cluster starts, a user makes requests, faults strike, faults end; then, in a time that is
 // fair, every request must have finished and the cluster must be in a right state.
-import { annotations, LONGEST_RNR_TIMER, rnrTimerMs } from '../../crds/src/index.ts';
+import { annotations, isFinished, LONGEST_RNR_TIMER, rnrTimerMs } from '../../crds/src/index.ts';
 import type { Logger } from '../../kube/src/index.ts';
 import { GIVE_UP_MS } from '../../node-agent/src/node/runtime/runc.ts';
 import type { StoredObject } from './api/objects.ts';
@@ -51,6 +51,8 @@ export interface Outcome {
   readonly decision: string;
   /** Faults of the schedule that never struck. */
   readonly missed: readonly Fault[];
+  /** After how many virtual milliseconds the first move had ended. */
+  readonly finishedMs?: number | undefined;
 }
 
 export interface RunOptions {
@@ -105,6 +107,8 @@ class Run {
   readonly #monitor: Monitor;
   readonly #faults: FaultInjector;
   readonly #schedule: Schedule;
+  /** When the first move had ended. */
+  #finishedMs: number | undefined;
 
   constructor(simulation: Simulation, monitor: Monitor, faults: FaultInjector, schedule: Schedule) {
     this.#simulation = simulation;
@@ -119,7 +123,8 @@ class Run {
     const decision = await this.#run(this.#schedule.scenario);
     const { steps, now } = simulation.timeline;
     const missed = this.#faults.missed(this.#schedule.faults);
-    return { steps, ms: Math.round(now - startMs), decision, missed };
+    const finishedMs = this.#finishedMs && Math.round(this.#finishedMs - startMs);
+    return { steps, ms: Math.round(now - startMs), decision, missed, finishedMs };
   }
 
   async #run(scenario: Schedule['scenario']): Promise<string> {
@@ -162,6 +167,7 @@ class Run {
       if (!after || after.kind !== kind || !names.includes(after.metadata.name)) return;
       if (after.status?.['source'] === undefined) return;
       accepted.set(String(after.spec?.['podName']), after);
+      if (isFinished(after)) this.#finishedMs ??= simulation.timeline.now;
     });
     for (const move of moves) {
       for (const name of move.names)
