@@ -29,7 +29,7 @@ export class MemoryApi implements Api {
   put(resource: Resource<unknown>, object: object): void {
     const stored = structuredClone(object) as Stored;
     stored.metadata.resourceVersion = String(++this.#version);
-    const { namespace, name } = stored.metadata;
+    const { namespace = '', name } = stored.metadata;
     this.#objects.set(this.#key(resource, `${namespace}/${name}`), stored);
   }
 
