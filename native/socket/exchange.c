@@ -71,40 +71,32 @@ static int grow(char **text, size_t *size, size_t used, size_t limit)
 	return 0;
 }
 
-/* Up to the newline and no further: what follows is the next line's. */
-static ssize_t receive_some(int fd, char *to, size_t room, char **end)
-{
-	ssize_t got = recv(fd, to, room, MSG_PEEK);
-
-	if (got <= 0)
-		return got;
-	*end = memchr(to, '\n', got);
-	return recv(fd, to, *end ? *end + 1 - to : got, 0);
-}
-
-int exchange_next(int fd, size_t limit, char **reply, exchange_wait wait, void *arg)
+int exchange_line(int fd, const char *request, size_t limit, char **reply, exchange_wait wait,
+		  void *arg)
 {
 	size_t size = 0, used = 0;
 	char *text = NULL;
-	int ret = 0;
+	int ret;
 
 	*reply = NULL;
+	ret = send_all(fd, request, wait, arg);
 	while (!ret) {
-		char *end = NULL;
 		ssize_t got;
+		char *end;
 
 		ret = grow(&text, &size, used, limit);
 		if (!ret)
 			ret = wait(fd, POLLIN, arg);
 		if (ret)
 			break;
-		got = receive_some(fd, text + used, size - used - 1, &end);
+		got = recv(fd, text + used, size - used - 1, 0);
 		if (got < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (got <= 0) {
 			ret = got ? -errno : -ECONNRESET;
 			break;
 		}
+		end = memchr(text + used, '\n', got);
 		used += got;
 		if (!end)
 			continue;
@@ -114,13 +106,4 @@ int exchange_next(int fd, size_t limit, char **reply, exchange_wait wait, void *
 	}
 	free(text);
 	return ret;
-}
-
-int exchange_line(int fd, const char *request, size_t limit, char **reply, exchange_wait wait,
-		  void *arg)
-{
-	int ret = send_all(fd, request, wait, arg);
-
-	*reply = NULL;
-	return ret ? ret : exchange_next(fd, limit, reply, wait, arg);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
  * The clients' side of the agent's socket, for the shim and for CRIU's plugin: a line each way, then the agent
- * closes. Before its reply the agent may send further lines. What the lines say is the callers' business (docs/architecture.md, "The agent's socket").
+ * closes. What the lines say is the callers' business (docs/architecture.md, "The agent's socket").
  */
 #ifndef SOCKET_EXCHANGE_H
 #define SOCKET_EXCHANGE_H
@@ -29,8 +29,5 @@ int exchange_connect(const char *path);
  */
 int exchange_line(int fd, const char *request, size_t limit, char **reply, exchange_wait wait,
 		  void *arg);
-
-/* exchange_next - receive one more line; as exchange_line() without a request. */
-int exchange_next(int fd, size_t limit, char **reply, exchange_wait wait, void *arg);
 
 #endif

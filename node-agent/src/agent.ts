@@ -128,7 +128,6 @@ export class Agent {
         journal,
         gates: this.#gates,
         pods: this.#pods,
-        log,
         recordPreparation: (target, atGate, seen) =>
           recordPreparation(journal, target, atGate, seen),
       }),

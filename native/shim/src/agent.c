@@ -93,29 +93,20 @@ static enum outcome judge(const char *line, json_t **reply, struct reason *why)
 	return REFUSED;
 }
 
-static enum outcome receive(struct agent_call *call, const char *text, struct signals *signals,
-			    json_t **reply, struct reason *why)
+static enum outcome ask_once(struct signals *signals, const char *text, json_t **reply,
+			     struct reason *why)
 {
 	enum outcome outcome;
 	char *line;
-	int ret;
+	int fd = connect_agent(why);
 
-	if (call->fd < 0) {
-		call->fd = connect_agent(why);
-		if (call->fd < 0)
-			return LOST;
-		ret = exchange_line(call->fd, text, REPLY_LIMIT, &line, wait_ready, signals);
-	} else {
-		ret = exchange_next(call->fd, REPLY_LIMIT, &line, wait_ready, signals);
-	}
-	outcome = judge_end(ret, why);
+	if (fd < 0)
+		return LOST;
+	outcome = judge_end(exchange_line(fd, text, REPLY_LIMIT, &line, wait_ready, signals), why);
 	if (outcome == GOT_REPLY)
 		outcome = judge(line, reply, why);
 	free(line);
-	if (outcome != GOT_REPLY || !agent_is_notice(*reply)) {
-		close(call->fd);
-		call->fd = -1;
-	}
+	close(fd);
 	return outcome;
 }
 
@@ -128,19 +119,14 @@ static int limited(int wanted_ms)
 	return limit > 0 && limit < wanted_ms ? limit : wanted_ms;
 }
 
-int agent_is_notice(const json_t *line)
+json_t *agent_ask(const json_t *request, int limit_ms, struct reason *why)
 {
-	return json_is_string(json_object_get(line, "notice"));
-}
-
-json_t *agent_next(struct agent_call *call, struct reason *why)
-{
-	char *body = json_dumps(call->request, JSON_COMPACT);
+	char *body = json_dumps(request, JSON_COMPACT);
 	size_t length = body ? strlen(body) : 0;
 	char *text = body ? realloc(body, length + 2) : NULL;
-	int limit_ms = limited(call->limit_ms);
 	struct signals signals;
 	json_t *reply = NULL;
+	int without_ms = 0;
 
 	if (!text) {
 		reason_set(why, "OutOfMemory", "no memory for a request");
@@ -150,14 +136,15 @@ json_t *agent_next(struct agent_call *call, struct reason *why)
 	memcpy(text + length, "\n", 2);
 
 	signals_take(&signals);
-	while (receive(call, text, &signals, &reply, why) == LOST) {
+	limit_ms = limited(limit_ms);
+	while (ask_once(&signals, text, &reply, why) == LOST) {
 		/*
 		 * Only time without a connection counts: a gate may take long, and an agent that
 		 * closes at once, again and again, must not keep us for ever.
 		 */
-		if (call->without_ms >= limit_ms)
+		if (without_ms >= limit_ms)
 			break;
-		call->without_ms += RECONNECT_MS;
+		without_ms += RECONNECT_MS;
 		if (signals_wait(&signals, -1, 0, RECONNECT_MS) < 0) {
 			asked_to_end(why);
 			break;
@@ -165,18 +152,6 @@ json_t *agent_next(struct agent_call *call, struct reason *why)
 	}
 	signals_give_back(&signals);
 	free(text);
-	return reply;
-}
-
-json_t *agent_ask(const json_t *request, int limit_ms, struct reason *why)
-{
-	struct agent_call call = { .request = request, .limit_ms = limit_ms, .fd = -1 };
-	json_t *reply = agent_next(&call, why);
-
-	while (reply && agent_is_notice(reply)) {
-		json_decref(reply);
-		reply = agent_next(&call, why);
-	}
 	return reply;
 }
 

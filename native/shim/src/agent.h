@@ -12,23 +12,6 @@
 /* The same where nothing depends on an answer. */
 #define AGENT_BRIEF_MS		3000
 
-/* A request whose reply may follow after notices. */
-struct agent_call {
-	const json_t *request;
-	int limit_ms;
-	int fd;			/* -1: not connected */
-	int without_ms;		/* without a connection, since there was one */
-};
-
-/*
- * The next line of the agent: a notice, or the reply, which ends the call. As agent_ask() in all else: over a new
- * connection the request is sent again, and the agent repeats its notices.
- */
-json_t *agent_next(struct agent_call *call, struct reason *why);
-
-/* Whether a line is a notice: `{"ok":true,"notice":"<which>", ...}`. */
-int agent_is_notice(const json_t *line);
-
 /*
  * Sends @request and waits for the reply, however long a connected agent takes (a gate).
  * A connection that cannot be made or that closes without a reply is made again every 500 ms.

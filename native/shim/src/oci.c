@@ -72,46 +72,25 @@ static void complete_request(json_t *request, const struct oci_args *args)
 	json_object_set_new(request, "op", json_string("create"));
 	json_object_set_new(request, "id", json_string(args->id));
 	json_object_set_new(request, "bundle", json_string(bundle ? bundle : args->bundle));
-	/* It understands a notice `ahead`. */
-	json_object_set_new(request, "ahead", json_true());
 	free(bundle);
-}
-
-/* Asks until there is a reply. What the agent says before it lets runc be started ahead. */
-static json_t *ask(char **argv, const struct oci_args *args, const json_t *request,
-		   struct restore_ahead *ahead, struct reason *why)
-{
-	struct agent_call call = { .request = request, .limit_ms = AGENT_LIMIT_MS, .fd = -1 };
-	json_t *line;
-
-	while ((line = agent_next(&call, why)) && agent_is_notice(line)) {
-		if (!strcmp(json_string_value(json_object_get(line, "notice")), "ahead"))
-			restore_ahead(ahead, argv, args, line, call.fd);
-		else
-			json_decref(line);
-	}
-	return line;
 }
 
 /* Asks and does what is said. Returns as the process should. */
 static int ask_and_create(char **argv, const struct oci_args *args, const json_t *request)
 {
-	struct restore_ahead ahead = {};
 	const char *action;
 	struct reason why;
 	json_t *reply;
 	int status;
 
 	fault("shim.create.before");
-	reply = ask(argv, args, request, &ahead, &why);
+	reply = agent_ask(request, AGENT_LIMIT_MS, &why);
 	fault("shim.create.after");
-	action = json_string_value(json_object_get(reply, "action"));
-	if (!action || strcmp(action, "restore"))
-		restore_ahead_end(&ahead);
 	if (!reply)
 		return fail(args, &why);
+	action = json_string_value(json_object_get(reply, "action"));
 	if (action && !strcmp(action, "restore")) {
-		status = restore_container(argv, args, reply, &ahead, &why);
+		status = restore_container(argv, args, reply, &why);
 		/* Without a code runc has failed, and has said itself why. */
 		if (status < 0)
 			status = *why.code ? fail(args, &why) : 1;

@@ -20,7 +20,7 @@ int outcome_begin(const char *work_path, char path[PATH_MAX], struct reason *why
 			   PATH_MAX);
 		return -1;
 	}
-	if (unlink(path) < 0 && errno != ENOENT) {
+	if ((unlink(path) < 0 && errno != ENOENT) || setenv("SEALIFT_STATE", path, 1) < 0) {
 		reason_set(why, "StateFailed", "cannot remove %s: %s", path, strerror(errno));
 		return -1;
 	}

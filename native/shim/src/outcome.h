@@ -11,7 +11,7 @@
 
 #include "reason.h"
 
-/* Path of the file; removes an earlier attempt's. Returns 0, or -1 with @why filled. */
+/* Names the file for CRIU's plugin and removes an earlier attempt's. Returns 0, or -1 with @why filled. */
 int outcome_begin(const char *work_path, char path[PATH_MAX], struct reason *why);
 
 /* runc has ended with @status, as of waitpid(). */

@@ -16,23 +16,16 @@ export interface Ended {
   ms: number;
 }
 
-/** What to do with a request: reply with this object, this raw text, say this and reply later, or close at once. */
-export type Answer = object | { raw: string } | { notice: object } | 'close' | 'silence';
+/** What to do with a request: reply with this object, this raw text, or close at once. */
+export type Answer = object | { raw: string } | 'close' | 'silence';
 
 /**
  * RUNC_WAITS: a restore stays until the file `go` is there, or, as the plugin sees to, what it was given is gone.
- * RUNC_STATE: what the plugin reports. RUNC_DIES: a restore is killed. RUNC_READS: directory in which a restore reads
- * `descriptors.json`, RUNC_LATE seconds after its start.
+ * RUNC_STATE: what the plugin reports. RUNC_DIES: a restore is killed.
  */
 const RECORDER = `#!/bin/sh
 case " $* " in *" restore "*)
   echo $$ > "$RECORD/runc.pid"
-  echo $$ >> "$RECORD/runc.pids"
-  sleep "\${RUNC_LATE:-0}"
-  if [ -n "$RUNC_READS" ]; then
-    cat "$RUNC_READS/descriptors.json" > "$RECORD/read" 2>/dev/null
-    [ -s "$RECORD/read" ] || { touch "$RECORD/gave-up"; exit 1; }
-  fi
   while [ -n "$RUNC_WAITS" ] && [ ! -e "$RECORD/go" ]; do
     [ -e "$SEALIFT_WHILE" ] || { touch "$RECORD/gave-up"; exit 1; }
     sleep 0.05
@@ -101,7 +94,6 @@ export class Bench {
       this.connections++;
       this.#sockets.add(socket);
       socket.on('error', () => undefined);
-      socket.once('close', () => this.#sockets.delete(socket));
       let text = '';
       socket.on('data', (chunk) => {
         text += chunk.toString();
@@ -111,22 +103,11 @@ export class Bench {
         if (answer === 'silence') return;
         if (answer === 'close' || answer === undefined) socket.destroy();
         else if ('raw' in answer) socket.end(String(answer.raw));
-        else if ('notice' in answer) socket.write(`${JSON.stringify(answer.notice)}\n`);
         else socket.end(`${JSON.stringify(answer)}\n`);
       });
     });
     this.#server = server;
     await new Promise<void>((resolve) => server.listen(this.socket, resolve));
-  }
-
-  /** Connections to the agent. */
-  get open(): number {
-    return this.#sockets.size;
-  }
-
-  /** Replies to whoever waits. */
-  reply(answer: object): void {
-    for (const socket of this.#sockets) socket.end(`${JSON.stringify(answer)}\n`);
   }
 
   /** Ends the agent as a crash would: open requests lose their connection. */

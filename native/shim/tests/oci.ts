@@ -115,7 +115,6 @@ async function asks(bench: Bench, args: string[]): Promise<void> {
       podUid: 'uid-1',
       container: 'main',
       sandboxId: 'sand1',
-      ahead: true,
     },
   ]);
   assert.deepEqual(bench.runcArgs(), filled);

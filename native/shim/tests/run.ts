@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs every case against every binary named on the command line; ends with the count.
 import { resolve } from 'node:path';
-import { aheadCases } from './ahead.ts';
 import { closedCases } from './closed.ts';
 import { cniCases } from './cni.ts';
 import { faultCases } from './fault.ts';
@@ -21,7 +20,6 @@ const cases: Case[] = [
   ...closedCases,
   ...movingCases,
   ...restoreCases,
-  ...aheadCases,
   ...outcomeCases,
   ...cniCases,
   ...ipamCases,

@@ -8,7 +8,7 @@ import type { Decision } from '../../../crds/src/index.ts';
 import { migrationRequests, pods } from '../../../kube/src/index.ts';
 import { Journal, type Entry, type Stage } from '../support/journal/journal.ts';
 import type { BundleEditor } from '../node/runtime/bundle-editor.ts';
-import type { AheadNotice, CreateRequest } from '../support/socket-protocol.ts';
+import type { CreateRequest } from '../support/socket-protocol.ts';
 import { Gates } from './gates.ts';
 import { MemoryApi } from '../testing/api.ts';
 import {
@@ -21,7 +21,7 @@ import {
   targetPod,
   TARGET_UID,
 } from '../testing/objects.ts';
-import { CreateHandler, type CreateParts } from './create-handler.ts';
+import { CreateHandler } from './create-handler.ts';
 import { RequestLookup } from './request-lookup.ts';
 
 let dir: string;
@@ -30,17 +30,12 @@ let journal: Journal;
 let gates: Gates;
 let did: string[];
 let handler: CreateHandler;
-let prepareAhead: NonNullable<CreateParts['prepareAhead']>;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sealift-create-'));
   ({ journal } = await Journal.open(dir));
   api = new MemoryApi();
   gates = new Gates();
   did = [];
-  prepareAhead = async ({ requestUid, create }) => {
-    did.push(`ahead ${requestUid} ${create.id}`);
-    return notice;
-  };
   handler = new CreateHandler({
     journal,
     gates,
@@ -51,16 +46,12 @@ beforeEach(async () => {
     } as unknown as BundleEditor,
     recordWaiting: async () => void did.push('waiting'),
     resumePod: async () => void did.push('resume'),
-    prepareAhead: (of) => prepareAhead(of),
   });
 });
 afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-const notice: AheadNotice = {
-  ...{ ok: true, notice: 'ahead', imagePath: '/w/ahead', workPath: '/w', options: [], env: {} },
-};
 const request = (name: string, podUid: string): CreateRequest => ({
   ...{ op: 'create', id: 'c1', bundle: '/run/c1', sandboxId: 'box', container: 'main' },
   ...{ namespace: NAMESPACE, pod: name, podUid },
@@ -104,47 +95,6 @@ describe('the create of a container', () => {
       expect(did).toEqual(['waiting']);
     },
   );
-
-  const told = async (ask: Partial<CreateRequest> = { ahead: true }): Promise<AheadNotice[]> => {
-    const notices: AheadNotice[] = [];
-    const waiting = handler.handle(
-      { ...request('app-2', TARGET_UID), ...ask },
-      connection().signal,
-      (one) => notices.push(one),
-    );
-    await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)).toHaveLength(1);
-    gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
-    await waiting;
-    return notices;
-  };
-
-  it('is told to start runc ahead, again too if it asks another agent', async () => {
-    move();
-    expect(await told()).toEqual([notice]);
-    expect(did).toEqual(['waiting', `ahead ${REQUEST_UID} c1`]);
-    await record('target', 'Preparing');
-    expect(await told()).toEqual([notice]);
-  });
-
-  it('is told nothing if it would not understand, or the images are there', async () => {
-    move();
-    expect(await told({})).toEqual([]);
-    expect(await told({ ahead: false })).toEqual([]);
-    await record('target', 'Restoring');
-    expect(await told()).toEqual([]);
-    move('Committed');
-    await record('target', 'AtResumeGate');
-    expect(await told()).toEqual([]);
-    expect(did.filter((one) => one !== 'waiting')).toEqual([]);
-  });
-
-  it('waits all the same if runc cannot be started ahead', async () => {
-    move();
-    prepareAhead = async () => undefined;
-    expect(await told()).toEqual([]);
-    prepareAhead = async () => Promise.reject(new Error('ENOSPC'));
-    expect(await told()).toEqual([]);
-  });
 
   it.each([
     ['aborted', 'Aborted', 'Restoring', 'Aborted'],

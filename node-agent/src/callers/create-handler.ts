@@ -3,18 +3,12 @@
 // specification, Operations: Create). It answers `run` for a container that starts as usual, lets a target's container
 // wait at the create gate for the reply that restores it, or refuses.
 import { annotations, restoreAdvice } from '../../../crds/src/index.ts';
-import {
-  ConnectionError,
-  messageOf,
-  withFaults,
-  type Logger,
-  type Pod,
-} from '../../../kube/src/index.ts';
+import { ConnectionError, withFaults, type Pod } from '../../../kube/src/index.ts';
 import { abortedError, AgentError } from '../support/errors.ts';
 import { isRestoring, type Journal } from '../support/journal/journal.ts';
 import { readHoldAnswer } from '../support/peers.ts';
 import type { BundleEditor } from '../node/runtime/bundle-editor.ts';
-import type { AheadNotice, CreateReply, CreateRequest } from '../support/socket-protocol.ts';
+import type { CreateReply, CreateRequest } from '../support/socket-protocol.ts';
 import type { Gates } from './gates.ts';
 import { refuseMovedAway } from './moved-away.ts';
 import {
@@ -33,12 +27,6 @@ export interface CreateParts {
   recordWaiting(target: TargetRequest, pod: Pod, request: CreateRequest): Promise<void>;
   /** Unlocks, shows and resumes the network namespace of a former target. */
   resumePod(netns: string): Promise<unknown>;
-  /** What lets runc be started before the images are there; undefined where that does not work. */
-  prepareAhead?(of: {
-    requestUid: string;
-    create: CreateRequest;
-  }): Promise<AheadNotice | undefined>;
-  log?: Logger;
 }
 
 /** More pods than a kubelet runs. */
@@ -61,14 +49,9 @@ export class CreateHandler {
   /**
    * May take minutes, for a container that waits at the create gate.
    * @param gone aborts when the shim closes its connection
-   * @param tell sends the shim a notice
    * @throws AgentError MovedAway, CheckpointUnderWay, Aborted, RestoreFailed, PodNotFound, BadRequest, BadAnnotation; ConnectionError
    */
-  async handle(
-    request: CreateRequest,
-    gone: AbortSignal,
-    tell?: (notice: AheadNotice) => void,
-  ): Promise<CreateReply> {
+  async handle(request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {
     refuseMovedAway(this.#parts.journal, request.podUid);
     const found = await this.#lookUp(request);
     if (found === 'runs') return this.#run(request);
@@ -88,35 +71,9 @@ export class CreateHandler {
     const answer = readHoldAnswer(pod.metadata.annotations);
     const containers = startOrder(pod);
     await this.#parts.recordWaiting(target, pod, request);
-    if (tell && !decision) await this.#startAhead(target, request, tell);
     return withFaults('target.createGate', () =>
       this.#parts.gates.waitAtCreateGate(uid, { ...request, answer, containers }, gone),
     );
-  }
-
-  /**
-   * Never throws: without it the reply starts runc. Images of a checkpoint are there already, and so are those of a container
-   * that follows one which is restored.
-   */
-  async #startAhead(
-    {
-      kind,
-      request: {
-        metadata: { uid },
-      },
-    }: TargetRequest,
-    create: CreateRequest,
-    tell: (notice: AheadNotice) => void,
-  ): Promise<void> {
-    const entry = this.#parts.journal.get(uid, 'target');
-    if (create.ahead !== true || kind !== 'MigrationRequest' || (entry && isRestoring(entry)))
-      return;
-    try {
-      const notice = await this.#parts.prepareAhead?.({ requestUid: uid, create });
-      if (notice) tell(notice);
-    } catch (error) {
-      this.#parts.log?.warn({ detail: messageOf(error) }, 'no runc ahead');
-    }
   }
 
   /** No container has run before the agent begins to resume the pod: it journals that first. */

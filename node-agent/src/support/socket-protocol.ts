@@ -21,8 +21,6 @@ export const createRequest = z.object({
   pod: text,
   podUid: text,
   container: text,
-  /** The shim understands the notice `ahead`. */
-  ahead: z.boolean().optional(),
 });
 export const gateRequest = z.object({
   op: z.literal('gate'),
@@ -59,21 +57,13 @@ export interface RunReply {
   ok: true;
   action: 'run';
 }
-/** How runc restores a container. */
-export interface RestoreOrder {
+export interface RestoreReply {
+  ok: true;
+  action: 'restore';
   imagePath: string;
   workPath: string;
   options: string[];
   env: Record<string, string>;
-}
-export interface RestoreReply extends RestoreOrder {
-  ok: true;
-  action: 'restore';
-}
-/** Before the reply to a create: runc may be started and waits for the images (docs/adr/0037). */
-export interface AheadNotice extends RestoreOrder {
-  ok: true;
-  notice: 'ahead';
 }
 export type CreateReply = RunReply | RestoreReply;
 export interface PlainReply {

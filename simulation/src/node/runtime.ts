@@ -48,8 +48,6 @@ export class Runtime {
             ...{ namespace: pod.metadata.namespace, pod: pod.metadata.name },
           },
           gone,
-          // This shim understands none.
-          () => undefined,
         ),
       killed,
     );

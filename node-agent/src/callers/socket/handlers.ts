@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The handlers of the agent's socket: which part of the agent answers which request. agent.ts makes them.
 import type { GidEntry } from '../../../../crds/src/index.ts';
-import type { Logger, Pod } from '../../../../kube/src/index.ts';
+import type { Pod } from '../../../../kube/src/index.ts';
 import type { NodeOperations } from '../../node/operations.ts';
 import type { Journal } from '../../support/journal/journal.ts';
 import { CreateHandler } from '../create-handler.ts';
@@ -23,7 +23,6 @@ export function socketHandlers(parts: {
   journal: Journal;
   gates: Gates;
   pods: RequestLookup;
-  log: Logger;
   /** Times a target's preparation: from its first CNI call until it waits at the create gate. */
   recordPreparation(
     target: TargetRequest,
@@ -63,8 +62,6 @@ export function socketHandlers(parts: {
       if (probed) await node.probes?.inPlace();
     },
     resumePod: (netns) => restorer.resumePod(netns),
-    prepareAhead: (of) => restorer.prepareAhead(of),
-    log: parts.log,
   });
   const cni = new CniHandler({
     host,
@@ -80,7 +77,7 @@ export function socketHandlers(parts: {
   });
   const gate = new GateHandler({ journal, gates, restorer, starts: node.starts });
   return {
-    create: (request, gone, tell) => create.handle(request, gone, tell),
+    create: (request, gone) => create.handle(request, gone),
     gate: (request) => gate.handle(request),
     cni: (request) => (request.network === 'pod' ? podNetwork : cni).handle(request),
   };

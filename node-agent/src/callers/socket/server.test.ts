@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentError } from '../../support/errors.ts';
-import { MAX_REQUEST_BYTES, type AheadNotice } from '../../support/socket-protocol.ts';
+import { MAX_REQUEST_BYTES } from '../../support/socket-protocol.ts';
 import { SocketServer, type SocketHandlers } from './server.ts';
 
 let dir: string;
@@ -25,7 +25,7 @@ beforeEach(async () => {
   };
   server = new SocketServer(
     {
-      create: (request, gone, tell) => handlers.create(request, gone, tell),
+      create: (request, gone) => handlers.create(request, gone),
       gate: (request, gone) => handlers.gate(request, gone),
       cni: (request, gone) => handlers.cni(request, gone),
     },
@@ -91,45 +91,6 @@ describe('the agent socket', () => {
       socket.once('data', (chunk) => resolve(chunk.toString())),
     );
     expect(answer).toBe('{"ok":true}\n');
-  });
-
-  it('sends a notice in a line of its own, before the reply or a refusal', async () => {
-    const notice: AheadNotice = { ok: true, notice: 'ahead', imagePath: '/i', workPath: '/w', options: [], env: {} }; // prettier-ignore
-    const lines = (): Promise<unknown[]> =>
-      new Promise((resolve, reject) => {
-        let text = '';
-        const socket = net.connect(path, () => socket.write(`${JSON.stringify(create)}\n`));
-        socket.on('data', (chunk) => (text += chunk.toString())).on('error', reject);
-        socket.on('end', () => resolve(text.trimEnd().split('\n').map((line) => JSON.parse(line) as unknown))); // prettier-ignore
-      });
-    handlers.create = async (_request, _gone, tell) => {
-      tell(notice);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      return { ok: true, action: 'run' };
-    };
-    expect(await lines()).toEqual([notice, { ok: true, action: 'run' }]);
-    handlers.create = async (_request, _gone, tell) => {
-      tell(notice);
-      throw new AgentError('Aborted', 'no');
-    };
-    expect(await lines()).toEqual([notice, { ok: false, code: 'Aborted', message: 'no' }]);
-  });
-
-  it('drops a notice for a client that has left', async () => {
-    const left = Promise.withResolvers<void>();
-    handlers.create = async (_request, gone, tell) => {
-      await new Promise((resolve) => gone.addEventListener('abort', resolve));
-      tell({ ok: true, notice: 'ahead', imagePath: '/i', workPath: '/w', options: [], env: {} });
-      left.resolve();
-      return { ok: true, action: 'run' };
-    };
-    const socket = net.connect(path, () => socket.write(`${JSON.stringify(create)}\n`));
-    socket.on('error', () => undefined);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    socket.destroy();
-    await left.promise;
-    handlers.create = async () => ({ ok: true, action: 'run' });
-    expect(await ask(`${JSON.stringify(create)}\n`)).toEqual({ ok: true, action: 'run' });
   });
 
   it('turns every failure into a code and a message', async () => {

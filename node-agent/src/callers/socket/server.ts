@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Serves the agent's Unix socket: one line of JSON in, one line out after the notices, if any, then the server closes (docs/architecture.md, "The
+// Serves the agent's Unix socket: one line of JSON in, one line out, then the server closes (docs/architecture.md, "The
 // agent's socket"). The shim, the CNI delegate and the CRIU plugin connect. A client may be killed, or may lose its
 // connection and ask again: handlers are idempotent, and a reply to a closed connection is dropped.
 import { chmod, mkdir, rm } from 'node:fs/promises';
@@ -10,7 +10,6 @@ import { AgentError, isErrno, reasonOf } from '../../support/errors.ts';
 import {
   MAX_REQUEST_BYTES,
   parseRequest,
-  type AheadNotice,
   type CniReply,
   type CniRequest,
   type CreateReply,
@@ -27,12 +26,7 @@ const READ_TIMEOUT_MS = 10_000;
 
 /** One handler per operation. `gone` aborts when the client closes before its reply; each connection has its own. */
 export interface SocketHandlers {
-  /** @param tell sends a notice, which comes before the reply */
-  create(
-    request: CreateRequest,
-    gone: AbortSignal,
-    tell: (notice: AheadNotice) => void,
-  ): Promise<CreateReply>;
+  create(request: CreateRequest, gone: AbortSignal): Promise<CreateReply>;
   gate(request: GateRequest, gone: AbortSignal): Promise<PlainReply>;
   cni(
     request: CniRequest,
@@ -93,9 +87,7 @@ export class SocketServer {
     socket.once('end', () => gone.abort());
     let reply: Reply;
     try {
-      reply = await this.#answer(await readLine(socket), gone.signal, (notice) => {
-        if (socket.writable) socket.write(`${JSON.stringify(notice)}\n`);
-      });
+      reply = await this.#answer(await readLine(socket), gone.signal);
     } catch (error) {
       const reason = reasonOf(error);
       this.#log.warn({ reason: reason.code, detail: reason.message }, 'request refused');
@@ -104,16 +96,12 @@ export class SocketServer {
     if (socket.writable) socket.end(`${JSON.stringify(reply)}\n`);
   }
 
-  async #answer(
-    line: string,
-    gone: AbortSignal,
-    tell: (notice: AheadNotice) => void,
-  ): Promise<Reply> {
+  async #answer(line: string, gone: AbortSignal): Promise<Reply> {
     const request = parseRequest(line);
     this.#log.debug({ request }, 'request');
     switch (request.op) {
       case 'create':
-        return this.#handlers.create(request, gone, tell);
+        return this.#handlers.create(request, gone);
       case 'gate':
         return this.#handlers.gate(request, gone);
       case 'cni':

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The diagnostics of failures: real files and, where this machine has /dev/kmsg, the kernel's own messages.
-import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -71,9 +70,6 @@ describe('the diagnostics of a failure', () => {
     await mkdir(restore, { recursive: true });
     await writeFile(join(restore, 'restore.log'), 'restored');
     await writeFile(join(restore, 'sealift-restore.json'), '{}');
-    // Nobody writes into it: whoever opened it would wait for ever.
-    await mkdir(join(restore, 'ahead'));
-    execFileSync('mkfifo', [join(restore, 'ahead', 'descriptors.json')]);
     await diagnostics.keep(entry(), migration());
     const directory = diagnostics.directory(entry());
     expect(diagnostics.pointTo('no', entry())).toBe(`no (logs: node node-a, ${directory})`);

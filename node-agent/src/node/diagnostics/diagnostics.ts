@@ -11,7 +11,6 @@ import type { Host } from '../host/host.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import { readTail } from '../runtime/criu-log.ts';
-import { AHEAD } from '../restore/ahead-images.ts';
 import { kernelLog } from './kernel-log.ts';
 
 /** The newest directories that are kept. */
@@ -129,8 +128,7 @@ function beginOf(entry: Entry): number {
 async function logsIn(directory: string): Promise<{ name: string; file: string }[]> {
   const found: { name: string; file: string }[] = [];
   for (const path of await list(directory, true)) {
-    // There, a file that is opened may never be read.
-    if (!/\.(log|json)$/.test(path) || path.split('/').includes(AHEAD)) continue;
+    if (!/\.(log|json)$/.test(path)) continue;
     found.push({ name: basename(path), file: join(directory, path) });
   }
   return found;

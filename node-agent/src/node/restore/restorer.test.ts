@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What CRIU is given of a checkpoint that this node stores: decrypted images, verified, in the request's own directory.
-import { execFileSync } from 'node:child_process';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { KEY_2026, MountedKeys, randomKey } from '../../testing/image-keys.ts';
 import { manifestHeader, TestDirectories, writeImages } from '../../testing/images.ts';
 import { cpuFeatures } from '../host/cpu-features.ts';
-import type { CreateRequest } from '../../support/socket-protocol.ts';
 import { ImageStore } from '../transfer/image-store.ts';
 import { digestOf, formatManifest } from '../transfer/manifest.ts';
 import type { RestoredControl } from './restored-container.ts';
@@ -19,19 +17,12 @@ const directories = new TestDirectories();
 let root: string;
 let store: ImageStore;
 let mounted: MountedKeys;
-let restorer: StoreRestorer;
+let restorer: Restorer;
 let digest: string;
-/** Of the new pod. */
-let device: object | undefined;
 
 /** Without a node: it only looks into the store. */
 class StoreRestorer extends Restorer {
   protected override async unpackFiles(): Promise<void> {}
-
-  /** What `unpackFiles` does. */
-  unpack(workPath: string, options: RestoreOptions): Promise<void> {
-    return super.unpackFiles(join(root, 'nothing'), workPath, options);
-  }
 }
 
 async function makeStore(isOn: boolean, versions: object = {}): Promise<void> {
@@ -54,19 +45,14 @@ async function makeStore(isOn: boolean, versions: object = {}): Promise<void> {
       hide: async () => undefined,
       hold: async () => undefined,
       devices: async () => [],
-      uverbs: async () => device,
     },
     lock: { lock: async () => undefined },
     editor: {
       netns: async () => '/run/netns/x',
       addUverbs: async () => undefined,
-      coverEnvironment: async () => ({ SEALIFT_MASKED_PATHS: '/proc/kcore' }),
+      coverEnvironment: async () => ({}),
     },
-    host: {
-      path: (path: string) => path,
-      check: async (file: string, args: readonly string[]) => execFileSync(file, [...args]),
-    },
-    workRoot: join(root, 'work'),
+    workRoot: '/work',
     socketPath: '/socket',
   };
   restorer = new StoreRestorer(parts as unknown as RestorerParts, freezer);
@@ -150,74 +136,5 @@ describe('a checkpoint of this node', () => {
     await writeFile(file, bytes);
     await expect(verify()).rejects.toMatchObject({ code: 'ImageCorrupt' });
     expect(await readdir(root)).toEqual(['c1']);
-  });
-});
-
-describe('a runc that is started before the images are there', () => {
-  const create: CreateRequest = {
-    ...{
-      op: 'create' as const,
-      id: 'x',
-      bundle: '/b',
-      container: 'main',
-      sandboxId: 's',
-      ahead: true,
-    },
-    ...{ namespace: 'team', pod: 'p', podUid: 'u' },
-  };
-  const prepare = () =>
-    restorer.prepareRestore({
-      ...{
-        requestUid: 'c1',
-        imageId: 'c1',
-        request: 'MigrationRequest team/move',
-        podFiles: false,
-      },
-      ...{ create: { ...create, containers: ['main'] }, qpState: 'keep' },
-    } as unknown as RestoreOptions);
-  beforeEach(async () => {
-    device = undefined;
-    await makeStore(false);
-    await writeFile(join(store.dir('c1'), 'main', 'descriptors.json'), '[]');
-  });
-
-  it('is told what the reply says once they are', async () => {
-    const told = await restorer.prepareAhead({ requestUid: 'c1', create });
-    const work = join(root, 'work', 'c1', 'main', 'x');
-    expect(told).toMatchObject({ notice: 'ahead', workPath: work, imagePath: join(work, 'ahead') });
-    expect(await readdir(join(work, 'ahead'))).toEqual(['descriptors.json']);
-    const { notice: _notice, ...order } = told ?? {};
-    expect(await prepare()).toEqual({ ...order, action: 'restore' });
-    expect(await readdir(join(work, 'ahead'))).toContain('pages-1.img');
-    // An agent that has restarted says the same, and prepares the same.
-    expect(await restorer.prepareAhead({ requestUid: 'c1', create })).toEqual(told);
-    expect(await prepare()).toEqual({ ...order, action: 'restore' });
-  });
-
-  it('is not for a pod with a device, whose path in the container the images say', async () => {
-    device = { hostPath: '/dev/infiniband/uverbs0' };
-    expect(await restorer.prepareAhead({ requestUid: 'c1', create })).toBeUndefined();
-    expect(await prepare()).toMatchObject({ imagePath: join(store.dir('c1'), 'main') });
-  });
-
-  it('is not asked for where it has ended', async () => {
-    await restorer.prepareAhead({ requestUid: 'c1', create });
-    await rm(join(root, 'work', 'c1', 'main', 'x', 'ahead', 'descriptors.json'));
-    expect(await prepare()).toMatchObject({ imagePath: join(store.dir('c1'), 'main') });
-  });
-
-  it('keeps its work directory; another create’s goes, and everything of one that has none', async () => {
-    const all = join(root, 'work', 'c1', 'main');
-    await mkdir(join(all, 'before'), { recursive: true });
-    await restorer.prepareAhead({ requestUid: 'c1', create });
-    const unpack = (ahead: boolean) =>
-      restorer.unpack(join(all, 'x'), {
-        ...{ requestUid: 'c1', podFiles: false, create: { ...create, ahead, podUid: 'none' } },
-      } as unknown as RestoreOptions);
-    await unpack(true);
-    expect(await readdir(all)).toEqual(['x']);
-    expect(await readdir(join(all, 'x'))).toEqual(['ahead']);
-    await unpack(false);
-    expect(await readdir(join(all, 'x'))).toEqual([]);
   });
 });

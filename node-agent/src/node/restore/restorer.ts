@@ -2,13 +2,12 @@
 // What the agent does to a target pod: keep it locked, hidden and held, unpack its files, prepare runc's restore, let
 // it answer its peers, resume it. The target's reconciler calls it; the create handler calls `outcome` and `resumePod`. Every method may be repeated and passes fault points (docs/faults.md).
 import { mkdir, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Fabric, GidEntry, Identity, Nak } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
 import { AgentError, type Failure } from '../../support/errors.ts';
 import { exists } from '../../support/exists.ts';
-import { namesIn } from '../../support/optional-file.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
 import { unpackApiVolumes } from '../files/api-volumes.ts';
@@ -22,15 +21,14 @@ import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import { Cgroup, findCgroup } from '../runtime/cgroup.ts';
 import { failureOf, readCriuOutcome } from '../runtime/criu-outcome.ts';
-import type { AheadNotice, CreateRequest, RestoreReply } from '../../support/socket-protocol.ts';
+import { pluginFaults } from '../runtime/plugin-faults.ts';
+import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
+import type { CreateRequest, RestoreReply } from '../../support/socket-protocol.ts';
 import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import { digestFiles } from '../transfer/image-digest.ts';
 import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
-import { refuseOtherAbi } from './abi-check.ts';
-import { AheadImages } from './ahead-images.ts';
 import { refuseLesserCpu } from './cpu-check.ts';
-import { restoreOrder } from './restore-order.ts';
 import {
   RestoredContainers,
   type RestoredContainer,
@@ -102,7 +100,6 @@ const ended: Failure = {
 export class Restorer {
   readonly #parts: RestorerParts;
   readonly #restored: RestoredControl;
-  readonly #ahead: AheadImages;
 
   constructor(
     parts: RestorerParts,
@@ -110,7 +107,6 @@ export class Restorer {
   ) {
     this.#parts = parts;
     this.#restored = restored;
-    this.#ahead = new AheadImages(parts.host);
   }
 
   /** Path of the network namespace that a container joins, from its bundle. @throws AgentError BadBundle */
@@ -175,25 +171,6 @@ export class Restorer {
       await this.verifyImages({ requestUid, imageId, digest, signal });
     }
     return store.dir(requestUid);
-  }
-
-  /**
-   * At the create gate, before the images are there: what runc has to know to be started and to wait for them
-   * (docs/adr/0037). It may be repeated while runc waits.
-   * @returns undefined for a pod with an RDMA device: runc reads the bundle at its start, and which path the device has in the
-   * container, the images say
-   * @throws AgentError BadBundle, RuntimeFailed
-   */
-  async prepareAhead(of: {
-    requestUid: string;
-    create: CreateRequest;
-  }): Promise<AheadNotice | undefined> {
-    const { requestUid, create } = of;
-    if (await this.#parts.driver.uverbs(await this.netns(create))) return undefined;
-    const workPath = this.workPath({ requestUid, container: create.container, id: create.id });
-    const imagePath = await this.#ahead.make(workPath);
-    const order = await restoreOrder(this.#parts, { requestUid, create, qpState: 'keep' });
-    return { ok: true, notice: 'ahead', imagePath, workPath, ...order };
   }
 
   /**
@@ -322,12 +299,7 @@ export class Restorer {
     await unpackLayer(host, dir, place);
     if (options.podFiles) await unpackPodFiles(host, dir, place);
     await unpackApiVolumes(host, podUid, dir);
-    // A runc that waits has its own open.
-    const all = host.path(dirname(workPath));
-    for (const name of await namesIn(all)) {
-      if (options.create.ahead === true && name === basename(workPath)) continue;
-      await rm(join(all, name), { recursive: true, force: true });
-    }
+    await rm(host.path(dirname(workPath)), { recursive: true, force: true });
     await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
   }
 
@@ -338,6 +310,7 @@ export class Restorer {
   }
 
   async #prepare(options: RestoreOptions): Promise<RestoreReply> {
+    const { editor } = this.#parts;
     const { create } = options;
     const manifest = await this.#manifest(options.imageId);
     const container = manifest.containers.find((one) => one.name === create.container);
@@ -366,10 +339,24 @@ export class Restorer {
     ]);
     if (prepared.status === 'rejected') throw prepared.reason;
     if (unpacked.status === 'rejected') throw unpacked.reason;
-    const images = join(unpacked.value, create.container);
-    const ahead = create.ahead ? await this.#ahead.link(images, workPath) : undefined;
-    const order = await restoreOrder(this.#parts, options, container.uverbs);
-    return { ok: true, action: 'restore', imagePath: ahead ?? images, workPath, ...order };
+    const dir = unpacked.value;
+    return {
+      ok: true,
+      action: 'restore',
+      imagePath: join(dir, create.container),
+      workPath,
+      options: ['--tcp-established', '--file-locks'],
+      env: {
+        ...CRIU_ENVIRONMENT,
+        ...(await pluginFaults('restore')),
+        SEALIFT_SOCKET: this.#parts.socketPath,
+        SEALIFT_GATE: options.requestUid,
+        SEALIFT_CONTAINER: create.container,
+        SEALIFT_QP_STATE: options.qpState,
+        ...(await editor.coverEnvironment(create.bundle)),
+        ...(container.uverbs === undefined ? {} : { SEALIFT_UVERBS: container.uverbs }),
+      },
+    };
   }
 
   /** What CRIU meets: a locked, hidden and held network namespace, and a bundle with the RDMA device. */
@@ -381,7 +368,7 @@ export class Restorer {
     const { editor, driver, lock } = this.#parts;
     const netns = await this.netns(create);
     refuseLesserCpu(manifest, await cpuFeatures());
-    await refuseOtherAbi(driver, netns, manifest);
+    await this.#checkAbi(netns, manifest);
     // The CNI handler has locked, hidden and held it already. This repeats it, whatever has happened meanwhile.
     await withFaults('target.lock', () => lock.lock(netns, 'total'));
     // Sockets of a restore that was killed here would keep the same connections from being restored again.
@@ -396,5 +383,18 @@ export class Restorer {
         'The checkpointed pod had an RDMA device, but the new pod has none. Check its annotation k8s.v1.cni.cncf.io/networks.',
       );
     }
+  }
+
+  async #checkAbi(netns: string, manifest: Manifest): Promise<void> {
+    const wanted = manifest.versions.driverAbi;
+    if (wanted === undefined || manifest.objects.qp + manifest.objects.mr === 0) return;
+    const [device] = await this.#parts.driver.devices(netns);
+    if (!device) return;
+    const here = await this.#parts.driver.abi(netns, device.name);
+    if (here === wanted) return;
+    throw new AgentError(
+      'ImageVersion',
+      `The images were made with driver ABI ${wanted}, this node has ${here} (label sealift.dev/driver-abi).`,
+    );
   }
 }
