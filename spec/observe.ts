@@ -83,10 +83,18 @@ function agentsOf(row: Row): { sourceAgent?: object; targetAgent?: object } {
   const sourceState = isSource ? (own as SourceState) : from;
   const targetState = row.by === 'target agent' ? (own as TargetState) : to;
   return {
-    ...(sourceState ? { sourceAgent: { state: sourceState, ...inspectionOf(row) } } : {}),
+    ...(sourceState
+      ? { sourceAgent: { state: sourceState, ...stepsOf(row), ...inspectionOf(row) } }
+      : {}),
     ...(targetState ? { targetAgent: { state: targetState } } : {}),
   };
 }
+
+/** A source that was locked has begun its first step. */
+const stepsOf = ({ found }: Row): object =>
+  found === undefined || found === 'none'
+    ? {}
+    : { steps: [{ name: 'hold', startTime: objects.at(-1) }] };
 
 const inspectionOf = ({ given }: Row): object =>
   given?.dryRun ? { inspection: { findings: [], objects: { qp: 1, mr: 1 } } } : {};

@@ -305,10 +305,17 @@ describe('Aborted', () => {
     const plan = decideMigration(observed, NOW);
     expect(plan.effects).toEqual([]);
     expect(summary(plan)).toBe('Unknown TargetUnschedulable');
-    const back = decideMigration(seen({ sourceAgent: { state: 'Resumed' } }), NOW);
+    const steps = [{ name: 'hold', startTime: at(0) }];
+    const back = decideMigration(seen({ sourceAgent: { state: 'Resumed', steps } }), NOW);
     expect(summary(back)).toBe('False TargetUnschedulable');
     expect(message(back)).toBe('because of TargetUnschedulable.');
     expect(conditionsOf(back.status?.conditions)['Quiesced']).toBe('False Resumed');
+  });
+
+  it('does not say that a source runs again that has run all the time', () => {
+    const plan = decideMigration(seen({ sourceAgent: { state: 'Resumed' } }), NOW);
+    expect(summary(plan)).toBe('False TargetUnschedulable');
+    expect(conditionsOf(plan.status?.conditions)['Quiesced']).toBe('False TargetUnschedulable');
   });
 
   it('ends with a warning when the source’s node is silent', () => {

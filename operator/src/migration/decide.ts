@@ -7,6 +7,7 @@ import {
   type Decision,
   type MigrationPhase,
   type MigrationRequest,
+  type SourceAgent,
   type SourceState,
   type TargetPlacement,
 } from '../../../crds/src/index.ts';
@@ -250,6 +251,9 @@ function recordLeftBehind({ status }: MigrationDraft): void {
   status.source = { ...source, controller: { ...source.controller, leftBehind: true } };
 }
 
+/** Whether the agent has begun to lock the pod. One that it refuses before that has run all the time. */
+const wasTouched = ({ steps }: SourceAgent): boolean => (steps ?? []).length > 0;
+
 /** States of a source that may still be held, frozen or locked. */
 const heldStates: readonly (string | undefined)[] = ['Holding', 'Dumping', 'Transferring', 'Sent'];
 
@@ -261,7 +265,7 @@ function aborted(observed: Observed, draft: MigrationDraft, decision: Decision):
   showAgents(observed, draft);
   recordTarget(observed, draft);
   showAbort(draft, cause);
-  if (sourceAgent?.state === 'Resumed' && !isCompleted(observed)) {
+  if (sourceAgent?.state === 'Resumed' && wasTouched(sourceAgent) && !isCompleted(observed)) {
     progress.set('Quiesced', 'False', 'Resumed', 'The source runs again.');
   }
   const deadline = confirmationDeadline(draft.status, now + abortConfirmationMs);
