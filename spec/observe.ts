@@ -91,8 +91,8 @@ function agentsOf(row: Row): { sourceAgent?: object; targetAgent?: object } {
 }
 
 /** A source that was locked has begun its first step. */
-const stepsOf = ({ found }: Row): object =>
-  found === undefined || found === 'none'
+const stepsOf = (row: Row): object =>
+  !('found' in row) || row.found === undefined || row.found === 'none'
     ? {}
     : { steps: [{ name: 'hold', startTime: objects.at(-1) }] };
 
