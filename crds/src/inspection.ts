@@ -4,10 +4,12 @@ import { z } from 'zod';
 import { atomicList, Milliseconds, Reason } from './atoms.ts';
 import { Bytes, ObjectCounts } from './steps.ts';
 
-export const Finding = z.object({
-  reason: Reason.meta({ description: 'As one word: the reason with which a move would fail.' }),
-  message: z.string().max(2048).meta({ description: 'What it is, whose it is, and what to do.' }),
-});
+const finding = (reason: string) =>
+  z.object({
+    reason: Reason.meta({ description: reason }),
+    message: z.string().max(2048).meta({ description: 'What it is, whose it is, and what to do.' }),
+  });
+export const Finding = finding('As one word: the reason with which a move would fail.');
 export type Finding = z.infer<typeof Finding>;
 
 export const Inspection = z
@@ -29,7 +31,7 @@ export const Inspection = z
         ...atomicList,
       }),
     notes: z
-      .array(Finding)
+      .array(finding('As one word: what would come with the move. It fails none.'))
       .max(16)
       .optional()
       .meta({

@@ -104,7 +104,7 @@ const kernel: Kernel = {
 const machine = (api: Api, own: Partial<Machine> = {}): Machine => ({
   api: () => api,
   kernel,
-  loadedAbi: async () => (modules.has('rdma_rxe') ? 'rxe-9' : undefined),
+  loadedAbi: async () => (modules.has('rdma_rxe') ? 'rxe-10' : undefined),
   presentModules: () => [...modules],
   checkNetnsMode: async () => undefined,
   findContainerd: async () => ({
@@ -156,7 +156,7 @@ describe('a node', () => {
     expect(modules.has('rdma_rxe')).toBe(true);
     expect(await takesNoPrograms(config)).toBe(false);
     await install(config, log, machine(api));
-    node.metadata['labels'] = { [labels.driverAbi]: 'rxe-9' };
+    node.metadata['labels'] = { [labels.driverAbi]: 'rxe-10' };
     await uninstall(config, log, machine(api));
     expect(await readFile(at(MAIN), 'utf8')).toBe(main);
     expect(node.metadata['labels']).toEqual({});

@@ -18,7 +18,7 @@ import type { PodNetworkDescription } from './pod-ip/pod-network-check.ts';
 export interface NodeDescription {
   /** For instance `rxe-10`. Without one the label is removed, and the operator moves no pod to or from this node. */
   readonly driverAbi: string | undefined;
-  /** The first thing that the node lacks. */
+  /** Everything that the node lacks: the code of the first thing, and what to do about each. */
   readonly problem: Failure | undefined;
 }
 

@@ -22,7 +22,7 @@ import { blackoutSeconds } from '../metrics.ts';
 import { nodesKeeping } from '../networks/pod-address.ts';
 import { askedFor, keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
 import { hostOf } from '../host-pins.ts';
-import { toOf } from '../moves/limits.ts';
+import { toOf, type PolicyLimits } from '../moves/limits.ts';
 import { isHandingOver } from '../requests/blackout-looks.ts';
 import { ownTarget } from '../requests/handover.ts';
 import { competingRequests, seenCompeting } from '../requests/competing-requests.ts';
@@ -88,17 +88,20 @@ function handedOver(dependencies: Dependencies, key: string): Observed | undefin
   return { request, ...facts, ...situationOf(dependencies, request, source, target) };
 }
 
-/** The request's pods, and what the caches say of the nodes and of other moves. */
+/**
+ * The request's pods, and what the caches say of the nodes and of other moves.
+ * @param policy the one by which the request waits, {}: none; left out: that of its status
+ */
 function situationOf(
   dependencies: Dependencies,
   request: MigrationRequest,
   source: Pod | undefined,
   target: Pod | undefined,
-  policy?: MigrationPolicy,
+  policy?: Pick<PolicyLimits, 'queuePriority'>,
 ) {
   const isOwn = target !== undefined && isTargetOf(target, request);
   dependencies.moves.nominate(request.metadata.uid, isOwn ? target.status.nominatedNodeName : '');
-  const moves = dependencies.moves.look(request, policy && applied(policy));
+  const moves = dependencies.moves.look(request, policy);
   const finished = dependencies.finished(request);
   return {
     ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
@@ -141,10 +144,14 @@ async function observe(
   const facts = await factsOf(dependencies, request, source, signal);
   const second = { secondMove, secondFinished: secondMove && dependencies.finished(secondMove) };
   const requests = { firstMove, ...second, others, checkpoints, restore, controller };
-  const policy = isNew ? facts.policy : undefined;
+  // That of its status may be gone by now, or select the pod no more.
+  const policy = isNew ? policyOf(facts.policy) : undefined;
   const situation = situationOf(dependencies, request, source, target, policy);
   return { request, readAt, ...facts, ...requests, ...situation };
 }
+
+const policyOf = (policy: MigrationPolicy | undefined): Pick<PolicyLimits, 'queuePriority'> =>
+  policy ? applied(policy) : {};
 
 /** What the first move has seen of their controller matters until the second has ended. */
 const isDecidedSecond = ({ status }: MigrationRequest): boolean =>

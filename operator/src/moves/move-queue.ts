@@ -37,6 +37,13 @@ function countedOf({ nominated, candidates, ...move }: Running): Move {
   return { ...move, candidates: isKnown ? [nominated] : candidates };
 }
 
+/** Before the first look nobody knows which policy bounds what the request asks for: it may stand back, but pass no other. */
+function knownPriority(request: MigrationRequest): number {
+  const { queue, policy } = request.status ?? {};
+  const priority = priorityOf(request);
+  return queue || policy ? priority : Math.min(priority, 0);
+}
+
 export class MoveQueue {
   readonly limits: MoveLimits;
   readonly #running = new Map<string, Running>();
@@ -88,7 +95,7 @@ export class MoveQueue {
       key: keyOf(after),
       uid: metadata.uid,
       creationTimestamp: metadata.creationTimestamp,
-      priority: priorityOf(after),
+      priority: knownPriority(after),
       from: wait?.sourceNodeName ?? '',
       to: after.spec.targetNodeName,
       policy: status?.policy,
@@ -97,17 +104,21 @@ export class MoveQueue {
   }
 
   /**
-   * What a request has to know to find out whether it is its turn.
-   * @param policy the one that applies to it; left out: that of its status
+   * What a request has to know to find out whether it is its turn. By the policy that applies now it may come after the place
+   * that it has here: it does not wait for itself.
+   * @param policy the one that applies to it; {}: none does; left out: that of its status
    */
   look(request: MigrationRequest, policy?: Pick<PolicyLimits, 'queuePriority'>): MovesSeen {
-    const { creationTimestamp } = request.metadata;
+    const { creationTimestamp, uid } = request.metadata;
     const priority = priorityOf(request, policy);
-    const end = this.#placeOf({ creationTimestamp, priority, key: keyOf(request) });
-    const older = this.#first(end);
+    const order = { creationTimestamp, priority, key: keyOf(request) };
+    const end = this.#placeOf(order);
+    const own = this.#waitingOf.get(uid);
+    const isCounted = own !== undefined && compareMoves(own, order) < 0;
+    const older = this.#first(end).filter((one) => one.uid !== uid);
     const now = this.#clock.now();
-    const stalledMs = now - (this.#stalledSince.get(request.metadata.uid) ?? now);
-    const place = { position: end + 1, priority, older, stalledMs };
+    const stalledMs = now - (this.#stalledSince.get(uid) ?? now);
+    const place = { position: isCounted ? end : end + 1, priority, older, stalledMs };
     return { limits: this.limits, underWay: this.#counts, ...place };
   }
 

@@ -70,12 +70,54 @@ describe('the queue', () => {
     expect(order(queue)).toEqual(['b']);
   });
 
-  it('puts a request that was not looked at yet where its policy puts it', () => {
+  it('has a request pass no other before the policy that bounds it is known', () => {
     const bold = { priority: 9000, isNew: true };
-    const queue = queueOf(request('a', { age: 30 }), request('bold', bold));
-    expect(order(queue)).toEqual(['bold', 'a']);
+    const meek = { priority: -1, age: 40, isNew: true };
+    const queue = queueOf(request('a', { age: 30 }), request('bold', bold), request('meek', meek));
+    expect(order(queue)).toEqual(['a', 'bold', 'meek']);
+    expect(queue.look(request('bold', bold), {}), 'no policy applies').toMatchObject({
+      ...{ position: 1, priority: 9000, older: [] },
+    });
     queue.update(request('bold', { priority: 9000, policy: 0 }), request('bold', bold));
-    expect(order(queue)).toEqual(['a', 'bold']);
+    expect(order(queue)).toEqual(['a', 'bold', 'meek']);
+    queue.update(request('bold', { priority: 9000 }), request('bold', bold));
+    expect(order(queue), 'no policy applies').toEqual(['bold', 'a', 'meek']);
+  });
+
+  it('gives a place to none of the many that claim to be urgent and were not looked at yet', () => {
+    const bold = { priority: 10_000, isNew: true };
+    const many = Array.from({ length: 600 }, (_, number) => request(`bold-${number}`, bold));
+    const a = request('a', { age: 30 });
+    const queue = queueOf(...many, a);
+    expect(queue.look(a)).toMatchObject({ position: 1, older: [] });
+    expect(queueCause({ from: 'a', to: 'b' }, queue.look(a))).toBeUndefined();
+  });
+
+  it.each([
+    ['a policy has it wait for longer', { isNew: true }, -1],
+    ['its policy has got a lower priority', { policy: 50 }, -1],
+    ['its policy is gone', { policy: 50 }, undefined],
+  ])('counts no request before itself: %s', async (_name, parts, queuePriority) => {
+    const own = request('own', parts);
+    const queue = queueOf(own, request('last', { priority: -100 }));
+    const policy = queuePriority === undefined ? undefined : { name: 'p', queuePriority };
+    const seen = queue.look(own, policy ?? {});
+    expect(seen).toMatchObject({ position: 1, priority: queuePriority ?? 0, older: [] });
+    const move = { from: 'a', to: 'b', policy };
+    expect(queueCause(move, seen)).toBeUndefined();
+    expect(await queue.accept(own, move, () => Promise.resolve(true))).toBe(true);
+  });
+
+  it('says the same place to a request behind others, whichever side its own entry is on', () => {
+    const own = request('own', { policy: 50 });
+    const queue = queueOf(own, request('a', { age: 30 }), request('b', { age: -30 }));
+    const place = (queuePriority?: number): unknown[] => {
+      const { position, older } = queue.look(own, { queuePriority });
+      return [position, older.map(({ key }) => key.replace('default/', ''))];
+    };
+    expect(place(50)).toEqual([1, []]);
+    expect(place()).toEqual([2, ['a']]);
+    expect(place(-50)).toEqual([3, ['a', 'b']]);
   });
 
   it('lets a higher priority take the place that becomes free, whoever asks first', async () => {
@@ -91,13 +133,14 @@ describe('the queue', () => {
   });
 
   it('accepts by the policy that applies, not by what a request asks for', async () => {
-    const queue = queueOf(request('a', { age: 30 }));
+    const bold = request('bold', { priority: 9000 });
+    const a = request('a', { age: 30 });
+    const queue = queueOf(a, bold);
     const policy = { name: 'p', queuePriority: 0 };
-    const bold = queue.accept(
-      request('bold', { priority: 9000 }),
-      { from: 'a', to: 'b', policy },
-      () => Promise.resolve(true),
-    );
-    await expect(bold).rejects.toThrow(/no longer the turn/);
+    const move = { from: 'a', to: 'b', policy };
+    const accept = (): Promise<boolean> => queue.accept(bold, move, () => Promise.resolve(true));
+    await expect(accept()).rejects.toThrow(/no longer the turn/);
+    queue.update(undefined, a);
+    expect(await accept()).toBe(true);
   });
 });

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// How often a RestoreRequest has every pod of the cluster read.
+// How often a RestoreRequest has every pod of the cluster read, and what two of one checkpoint get.
 import { describe, expect, it } from 'vitest';
-import { annotations, type RestoreRequest } from '../../../crds/src/index.ts';
+import { annotations, RUNTIME_CLASS, type RestoreRequest } from '../../../crds/src/index.ts';
 import {
   ApiError,
+  ConnectionError,
   EventRecorder,
   FakeClock,
   Informer,
   nodes,
+  Pod,
   pods,
+  reconciler,
   restoreRequests,
   silent,
   type Api,
@@ -68,6 +71,133 @@ const accepted = {
   target: { nodeName: 'b', podName: 'p-reque' },
   deadlines: { prepare: at(300) },
 };
+
+/** Restores of one checkpoint, whose pods can be created or not. */
+class Restores {
+  readonly clock = new FakeClock(NOW);
+  /** Manifests of pods that were created, by name. */
+  readonly created = new Map<string, Pod>();
+  /** Names of pods whose next creations fail, `lost`: though the pod is there afterwards. */
+  readonly failing = new Map<string, 'refused' | 'lost'>();
+  lists = 0;
+  readonly #reconcile;
+
+  constructor(...names: string[]) {
+    const requests = new Map<string, RestoreRequest>(
+      names.map((name) => [
+        name,
+        restore({
+          metadata: { name, uid: `uid-${name}` },
+          spec: { podName: `pod-${name}` },
+          status: {
+            ...{ ...accepted, checkpointId: 'saved-uid', digest: 'sha256:1' },
+            target: { nodeName: 'b', podName: `pod-${name}` },
+          },
+        }),
+      ]),
+    );
+    const found = (one: unknown, name: string): Promise<unknown> =>
+      one ? Promise.resolve(one) : Promise.reject(new ApiError(404, 'NotFound', name));
+    const annotated = { [annotations.networks]: networks, [annotations.rdmaDevice]: 'rxe_eth0' };
+    const spec = { runtimeClassName: RUNTIME_CLASS, containers: [] };
+    const template = { metadata: { annotations: annotated }, spec };
+    const config = JSON.stringify({ type: 'macvlan', ipam: { type: 'host-local' } });
+    const api = {
+      get: (of: Resource<unknown>, _namespace: string, name: string) => {
+        if (of === pods) return found(this.created.get(name), name);
+        if (of === restoreRequests) return found(requests.get(name), name);
+        return found(stored({ podTemplate: template }), name);
+      },
+      getRaw: () => found({ spec: { config } }, ''),
+      list: (_of: unknown, { each }: ListOptions) => {
+        this.lists += 1;
+        for (const one of this.created.values()) each?.(one);
+        return Promise.resolve({ items: [], resourceVersion: '1' });
+      },
+      create: async (
+        _of: unknown,
+        _namespace: string,
+        manifest: { metadata: { name: string } },
+      ) => {
+        await Promise.resolve();
+        const { name } = manifest.metadata;
+        const fails = this.failing.get(name);
+        if (fails === 'refused') throw new ApiError(500, 'InternalError', 'a webhook is down');
+        this.created.set(name, Pod.parse({ ...manifest, status: { phase: 'Pending' } }));
+        if (fails === 'lost') throw new ConnectionError('RequestTimeout', 'no answer');
+      },
+      apply: (_of: unknown, request: unknown) => Promise.resolve(request),
+    } as unknown as Api;
+    const cache = new Informer({ api, resource: nodes, log: silent });
+    cache.list = () => [node('a'), node('b')];
+    const events = new EventRecorder({ api, log: silent, component: 'test' });
+    const { clock } = this;
+    const parts = restoreParts(new Dependencies({ api, clock, nodes: cache, events }));
+    this.#reconcile = reconciler(parts, clock);
+  }
+
+  /** @returns the code of what it has failed with */
+  async run(name: string): Promise<string | undefined> {
+    const context = { signal: new AbortController().signal, log: silent };
+    try {
+      await this.#reconcile(`default/${name}`, context);
+      return undefined;
+    } catch (error) {
+      return (error as ApiError).code;
+    }
+  }
+
+  /** Name, address and device that a pod was created with. */
+  identity(name: string): unknown[] {
+    const own = this.created.get(`pod-${name}`)?.metadata.annotations ?? {};
+    const [network] = JSON.parse(own[annotations.networks] ?? '[]') as { ips?: string[] }[];
+    return [network?.ips?.[0], own[annotations.rdmaDevice]];
+  }
+}
+
+describe('of several restores of one checkpoint', () => {
+  const all = ['10.9.0.1/24', 'rxe_eth0'];
+  const none = [undefined, undefined];
+
+  it('one gets the address and the device, though the other has seen them free', async () => {
+    const restores = new Restores('a', 'b');
+    restores.failing.set('pod-a', 'refused');
+    expect(await restores.run('a')).toBe('InternalError');
+    expect(await restores.run('b')).toBeUndefined();
+    restores.failing.clear();
+    await restores.run('a');
+    expect([restores.identity('a'), restores.identity('b')]).toEqual([none, all]);
+  });
+
+  it('one gets them if the API server’s answer to its creation is lost', async () => {
+    const restores = new Restores('a', 'b');
+    restores.failing.set('pod-a', 'refused').set('pod-b', 'lost');
+    await restores.run('a');
+    expect(await restores.run('b')).toBe('RequestTimeout');
+    restores.failing.clear();
+    await restores.run('a');
+    expect([restores.identity('a'), restores.identity('b')]).toEqual([none, all]);
+  });
+
+  it('one gets them if both are made at the same time', async () => {
+    const names = ['a', 'b', 'c'];
+    const restores = new Restores(...names);
+    const codes = await Promise.all(names.map((name) => restores.run(name)));
+    expect(codes).toEqual([undefined, 'Conflict', 'Conflict']);
+    while (restores.created.size < names.length) for (const name of names) await restores.run(name);
+    expect(names.map((name) => restores.identity(name))).toEqual([all, none, none]);
+  });
+
+  it('one whose creation fails has nothing read again while no other gets anything', async () => {
+    const restores = new Restores('a');
+    restores.failing.set('pod-a', 'refused');
+    for (let attempt = 0; attempt < 9; attempt++) {
+      await restores.run('a');
+      await restores.clock.advance(1_000);
+    }
+    expect(restores.lists).toBe(1);
+  });
+});
 
 describe('a cluster’s pods are', () => {
   it('read once before a target is created, and every 10 s while that fails', async () => {

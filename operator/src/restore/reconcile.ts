@@ -10,6 +10,7 @@ import {
 } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
+  keyOf,
   pods,
   restoreRequests,
   splitKey,
@@ -49,7 +50,7 @@ export function restoreParts(dependencies: Dependencies): Parts<Observed, Effect
       const update = { resource: restoreRequests, request, owned: ownedStatus, status, pod };
       await publishStatus(dependencies, update, context);
     },
-    act: (effect, observed, context) => act(dependencies, effect, observed, context),
+    act: (effect, observed, context) => act(dependencies, identities, effect, observed, context),
   };
 }
 
@@ -156,6 +157,7 @@ function podNameOf(request: RestoreRequest, checkpoint: CheckpointRequest | unde
 
 async function act(
   dependencies: Dependencies,
+  identities: Identities,
   effect: Effect,
   observed: Observed,
   context: Context,
@@ -169,7 +171,9 @@ async function act(
     const namespaceUid = await dependencies.namespaceUid(namespace, context.signal);
     return manifestOf(effect, observed, namespaceUid);
   };
-  await createTarget(dependencies, restoreRequests, request, podName, manifest, context);
+  await identities.give(keyOf(request), effect.identity, () =>
+    createTarget(dependencies, restoreRequests, request, podName, manifest, context),
+  );
 }
 
 /** @returns undefined if the checkpoint is gone. */

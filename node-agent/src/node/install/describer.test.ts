@@ -41,7 +41,7 @@ const describer = (own: Partial<Questions> = {}): NodeDescriber =>
     {
       runtimeVersion: async () => 'containerd://2.4.2',
       driverLoaded: () => true,
-      loadedAbi: async () => 'rxe-9',
+      loadedAbi: async () => 'rxe-10',
       checkNetnsMode: async () => undefined,
       nft: async () => '',
       containerd: async () => ({ mainFile: MAIN }),
@@ -54,7 +54,7 @@ const shared = {
 };
 
 it('says the ABI of a node that lacks nothing', async () => {
-  expect(await describer().describe()).toEqual({ driverAbi: 'rxe-9', problem: undefined });
+  expect(await describer().describe()).toEqual({ driverAbi: 'rxe-10', problem: undefined });
 });
 
 it.each<[string, () => Promise<unknown>, Partial<Questions>, string, string[]]>([
@@ -118,7 +118,7 @@ it.each<[string, () => Promise<unknown>, Partial<Questions>, string, string[]]>(
 it('keeps the ABI where Multus alone is missing, and says the one thing as it is', async () => {
   await rm(join(root, '/etc/cni'), { recursive: true });
   const { driverAbi, problem } = await describer().describe();
-  expect([driverAbi, problem?.code]).toEqual(['rxe-9', 'MultusMissing']);
+  expect([driverAbi, problem?.code]).toEqual(['rxe-10', 'MultusMissing']);
   expect(problem?.message).not.toContain('MultusMissing:');
 });
 
