@@ -85,7 +85,7 @@ const forgetNaks: Mutant = {
     const { prototype } = Checkpointer;
     // eslint-disable-next-line @typescript-eslint/unbound-method -- put back below
     const { naks } = prototype;
-    prototype.naks = () => Promise.resolve([]);
+    prototype.naks = () => Promise.resolve({ naks: [], failures: [] });
     return () => (prototype.naks = naks);
   },
 };
