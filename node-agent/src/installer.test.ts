@@ -116,6 +116,11 @@ const machine = (api: Api, own: Partial<Machine> = {}): Machine => ({
   ...own,
 });
 
+const unfound: Partial<Machine> = {
+  findContainerd: () =>
+    Promise.reject(new AgentError('RuntimeUnsupported', 'No containerd runs on this node.')),
+};
+
 /** Every file and directory of the node. */
 const seen = async (): Promise<string[]> =>
   (await readdir(join(root, 'host'), { recursive: true })).sort();
@@ -217,6 +222,29 @@ describe('a node', () => {
     expect(await readdir(at('opt'))).toEqual([]);
   });
 
+  it('that takes no new programs gets the driver of those that it has: a boot has taken it out', async () => {
+    const { api } = server();
+    await install(config, log, machine(api));
+    modules = new Set(['ext4']);
+    await rm(at('run/sealift'), { recursive: true });
+    await writeFile(join(root, 'bundle/bin/new'), 'new');
+    execFileSync('mount', ['-t', 'tmpfs', 'none', at('opt/cni')]);
+    unmounts.push(at('opt/cni'));
+    execFileSync('mount', ['-o', 'remount,ro', at('opt/cni')]);
+    await install(config, log, machine(api));
+    expect(await takesNoPrograms(config)).toBe(true);
+    expect(modules.has('rdma_rxe')).toBe(true);
+    expect(existsSync(at('run/sealift/driver-problem.json'))).toBe(false);
+  });
+
+  it('that takes no programs and has none keeps its kernel as it is', async () => {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'none', at('opt')]);
+    unmounts.push(at('opt'));
+    await install(config, log, machine(server().api));
+    expect([...modules]).toEqual(['ext4']);
+    expect(existsSync(at('run/sealift/driver-problem.json'))).toBe(false);
+  });
+
   it('without a bundle is an error that another attempt may mend, and is on the Node object', async () => {
     const { api, node } = server();
     const broken = { ...config, bundleDir: join(root, 'none') };
@@ -226,12 +254,83 @@ describe('a node', () => {
   });
 });
 
-describe('an uninstall', () => {
-  const unfound: Partial<Machine> = {
-    findContainerd: () =>
-      Promise.reject(new AgentError('RuntimeUnsupported', 'No containerd runs on this node.')),
-  };
+describe('a handler that an administrator has taken over', () => {
+  const binary = '/opt/sealift/bin/sealift-runc';
+  /** As the node's tooling writes it. */
+  const theirs = `${main}[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.sealift]
+  runtime_type = "io.containerd.runc.v2"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.sealift.options]
+    BinaryName = "${binary}"
+`;
+  const noteFile = (): string => at('var/lib/sealift/runtime-handler.json');
+  let byHand: Config;
+  let api: Api;
+  beforeEach(async () => {
+    byHand = { ...config, configureRuntime: false };
+    ({ api } = server());
+    await install(config, log, machine(api));
+    expect(existsSync(noteFile())).toBe(true);
+  });
 
+  it('stays at the uninstall', async () => {
+    await put(MAIN, theirs);
+    await install(byHand, log, machine(api));
+    expect(existsSync(noteFile())).toBe(false);
+    await uninstall(byHand, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(theirs);
+  });
+
+  it('stays if that was after the agent has started', async () => {
+    await install(byHand, log, machine(api));
+    expect(existsSync(noteFile())).toBe(true);
+    await put(MAIN, theirs);
+    await uninstall(byHand, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(theirs);
+  });
+
+  it('stays where no containerd is found any more', async () => {
+    await put(MAIN, theirs);
+    await install(byHand, log, machine(api, unfound));
+    await uninstall(byHand, log, machine(api, unfound));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(theirs);
+  });
+
+  it('stays in a file of its own beside what the agent has added, which goes', async () => {
+    const own = '/etc/containerd/own.toml';
+    const imports = `imports = ["${own}"]\n`;
+    await put(own, theirs.replace(main, 'version = 2\n'));
+    await put(MAIN, `${imports}${await readFile(at(MAIN), 'utf8')}`);
+    await install(byHand, log, machine(api));
+    await uninstall(byHand, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(`${imports}${main}`);
+    expect(await readFile(at(own), 'utf8')).toContain('runtimes.sealift');
+  });
+
+  it('that is the agent’s own still, by its comments, goes', async () => {
+    await install(byHand, log, machine(api));
+    await uninstall(byHand, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(main);
+  });
+
+  it('and given back is the agent’s again, by its note', async () => {
+    await install(byHand, log, machine(api));
+    await install(config, log, machine(api));
+    // As `containerd config migrate` leaves it.
+    await put(MAIN, theirs);
+    await uninstall(config, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).not.toContain(binary);
+  });
+
+  it('is known by no note on a node that takes no programs, either', async () => {
+    await put(MAIN, theirs);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'none', at('opt/cni')]);
+    unmounts.push(at('opt/cni'));
+    await install(byHand, log, machine(api));
+    expect(existsSync(noteFile())).toBe(false);
+  });
+});
+
+describe('an uninstall', () => {
   it('ends well on a node whose runtime the installer has refused', async () => {
     const { api } = server('cri-o://1.35.0');
     await install(config, log, machine(api, unfound));
