@@ -32,6 +32,19 @@ const put = async (path: string, text = ''): Promise<void> => {
   await writeFile(at(path), text);
 };
 
+/** The directory of CNI plugins. */
+const link = async (target: string): Promise<void> => {
+  await mkdir(at('opt/cni'), { recursive: true });
+  await symlink(target, at('opt/cni/bin'));
+};
+
+/** A file system that lets nobody make a directory, and says ENOENT. */
+const proc = async (): Promise<void> => {
+  await mkdir(at('proc'));
+  execFileSync('mount', ['-t', 'proc', 'none', at('proc')]);
+  unmounts.push(at('proc'));
+};
+
 class TestHost extends Host {
   override async check(program: string, args: readonly string[]): Promise<string> {
     if (args[0] === 'show') return `KillMode=${killMode}\n`;
@@ -179,6 +192,44 @@ describe('a node', () => {
     expect(existsSync(at('var/opt/sealift/bin/criu'))).toBe(true);
     await uninstall(config, log, machine(api));
     expect(await readdir(at('var/opt'))).toEqual([]);
+  });
+
+  it.each([
+    ['absolute', 'bin', '/var/lib/cni/bin', 'var/lib/cni/bin'],
+    ['relative', 'bin', '../../usr/cni', 'usr/cni'],
+    ['that is of a parent', '.', '/var/cni', 'var/cni/bin'],
+  ])('makes what a link of it misses: %s', async (_what, name, target, found) => {
+    const link = at(join('opt/cni', name));
+    await mkdir(dirname(link), { recursive: true });
+    await symlink(target, link);
+    const before = await seen();
+    const { api } = server();
+    await install(config, log, machine(api));
+    expect(await takesNoPrograms(config)).toBe(false);
+    expect(await readFile(at(join(found, 'sealift')), 'utf8')).toBe('sealift');
+    await uninstall(config, log, machine(api));
+    expect(await seen()).toEqual(before);
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['a file is the directory', () => put('opt/cni/bin', 'x')],
+    ['a file is its parent', () => put('opt/cni', 'x')],
+    ['a file is where its link leads', () => put('data', 'x').then(() => link('/data/cni/bin'))],
+    ['its link leads to itself', () => link('bin')],
+    ['the link of its parent leads to itself', () => symlink('cni', at('opt/cni'))],
+    ['its link leads to where nobody makes one', () => proc().then(() => link('/proc/none/cni'))],
+    ['a directory has the name of the delegate', () => put('opt/cni/bin/sealift/file')],
+  ])('where %s takes no programs, says so, and is then as before', async (_what, prepare) => {
+    const all = () => readdir(at('opt'), { recursive: true });
+    await prepare();
+    const before = await all();
+    const { api, node } = server();
+    await install(config, log, machine(api));
+    expect(await takesNoPrograms(config)).toBe(true);
+    expect(node.metadata['labels']).toMatchObject({ [labels.problem]: 'NodeReadOnly' });
+    expect(node.metadata['annotations']?.[annotations.problem]).toMatch(/cni/);
+    await uninstall(config, log, machine(api));
+    expect(await all()).toEqual(before);
   });
 
   it('loses the delegate from an earlier directory of CNI plugins, and keeps the directory that was there', async () => {
