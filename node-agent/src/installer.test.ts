@@ -32,6 +32,19 @@ const put = async (path: string, text = ''): Promise<void> => {
   await writeFile(at(path), text);
 };
 
+/** The directory of CNI plugins. */
+const link = async (target: string): Promise<void> => {
+  await mkdir(at('opt/cni'), { recursive: true });
+  await symlink(target, at('opt/cni/bin'));
+};
+
+/** A file system that lets nobody make a directory, and says ENOENT. */
+const proc = async (): Promise<void> => {
+  await mkdir(at('proc'));
+  execFileSync('mount', ['-t', 'proc', 'none', at('proc')]);
+  unmounts.push(at('proc'));
+};
+
 class TestHost extends Host {
   override async check(program: string, args: readonly string[]): Promise<string> {
     if (args[0] === 'show') return `KillMode=${killMode}\n`;
@@ -116,6 +129,11 @@ const machine = (api: Api, own: Partial<Machine> = {}): Machine => ({
   ...own,
 });
 
+const unfound: Partial<Machine> = {
+  findContainerd: () =>
+    Promise.reject(new AgentError('RuntimeUnsupported', 'No containerd runs on this node.')),
+};
+
 /** Every file and directory of the node. */
 const seen = async (): Promise<string[]> =>
   (await readdir(join(root, 'host'), { recursive: true })).sort();
@@ -176,6 +194,44 @@ describe('a node', () => {
     expect(await readdir(at('var/opt'))).toEqual([]);
   });
 
+  it.each([
+    ['absolute', 'bin', '/var/lib/cni/bin', 'var/lib/cni/bin'],
+    ['relative', 'bin', '../../usr/cni', 'usr/cni'],
+    ['that is of a parent', '.', '/var/cni', 'var/cni/bin'],
+  ])('makes what a link of it misses: %s', async (_what, name, target, found) => {
+    const link = at(join('opt/cni', name));
+    await mkdir(dirname(link), { recursive: true });
+    await symlink(target, link);
+    const before = await seen();
+    const { api } = server();
+    await install(config, log, machine(api));
+    expect(await takesNoPrograms(config)).toBe(false);
+    expect(await readFile(at(join(found, 'sealift')), 'utf8')).toBe('sealift');
+    await uninstall(config, log, machine(api));
+    expect(await seen()).toEqual(before);
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['a file is the directory', () => put('opt/cni/bin', 'x')],
+    ['a file is its parent', () => put('opt/cni', 'x')],
+    ['a file is where its link leads', () => put('data', 'x').then(() => link('/data/cni/bin'))],
+    ['its link leads to itself', () => link('bin')],
+    ['the link of its parent leads to itself', () => symlink('cni', at('opt/cni'))],
+    ['its link leads to where nobody makes one', () => proc().then(() => link('/proc/none/cni'))],
+    ['a directory has the name of the delegate', () => put('opt/cni/bin/sealift/file')],
+  ])('where %s takes no programs, says so, and is then as before', async (_what, prepare) => {
+    const all = () => readdir(at('opt'), { recursive: true });
+    await prepare();
+    const before = await all();
+    const { api, node } = server();
+    await install(config, log, machine(api));
+    expect(await takesNoPrograms(config)).toBe(true);
+    expect(node.metadata['labels']).toMatchObject({ [labels.problem]: 'NodeReadOnly' });
+    expect(node.metadata['annotations']?.[annotations.problem]).toMatch(/cni/);
+    await uninstall(config, log, machine(api));
+    expect(await all()).toEqual(before);
+  });
+
   it('loses the delegate from an earlier directory of CNI plugins, and keeps the directory that was there', async () => {
     await put('usr/lib/cni/bridge');
     const { api } = server();
@@ -217,6 +273,29 @@ describe('a node', () => {
     expect(await readdir(at('opt'))).toEqual([]);
   });
 
+  it('that takes no new programs gets the driver of those that it has: a boot has taken it out', async () => {
+    const { api } = server();
+    await install(config, log, machine(api));
+    modules = new Set(['ext4']);
+    await rm(at('run/sealift'), { recursive: true });
+    await writeFile(join(root, 'bundle/bin/new'), 'new');
+    execFileSync('mount', ['-t', 'tmpfs', 'none', at('opt/cni')]);
+    unmounts.push(at('opt/cni'));
+    execFileSync('mount', ['-o', 'remount,ro', at('opt/cni')]);
+    await install(config, log, machine(api));
+    expect(await takesNoPrograms(config)).toBe(true);
+    expect(modules.has('rdma_rxe')).toBe(true);
+    expect(existsSync(at('run/sealift/driver-problem.json'))).toBe(false);
+  });
+
+  it('that takes no programs and has none keeps its kernel as it is', async () => {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'none', at('opt')]);
+    unmounts.push(at('opt'));
+    await install(config, log, machine(server().api));
+    expect([...modules]).toEqual(['ext4']);
+    expect(existsSync(at('run/sealift/driver-problem.json'))).toBe(false);
+  });
+
   it('without a bundle is an error that another attempt may mend, and is on the Node object', async () => {
     const { api, node } = server();
     const broken = { ...config, bundleDir: join(root, 'none') };
@@ -226,12 +305,83 @@ describe('a node', () => {
   });
 });
 
-describe('an uninstall', () => {
-  const unfound: Partial<Machine> = {
-    findContainerd: () =>
-      Promise.reject(new AgentError('RuntimeUnsupported', 'No containerd runs on this node.')),
-  };
+describe('a handler that an administrator has taken over', () => {
+  const binary = '/opt/sealift/bin/sealift-runc';
+  /** As the node's tooling writes it. */
+  const theirs = `${main}[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.sealift]
+  runtime_type = "io.containerd.runc.v2"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.sealift.options]
+    BinaryName = "${binary}"
+`;
+  const noteFile = (): string => at('var/lib/sealift/runtime-handler.json');
+  let byHand: Config;
+  let api: Api;
+  beforeEach(async () => {
+    byHand = { ...config, configureRuntime: false };
+    ({ api } = server());
+    await install(config, log, machine(api));
+    expect(existsSync(noteFile())).toBe(true);
+  });
 
+  it('stays at the uninstall', async () => {
+    await put(MAIN, theirs);
+    await install(byHand, log, machine(api));
+    expect(existsSync(noteFile())).toBe(false);
+    await uninstall(byHand, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(theirs);
+  });
+
+  it('stays if that was after the agent has started', async () => {
+    await install(byHand, log, machine(api));
+    expect(existsSync(noteFile())).toBe(true);
+    await put(MAIN, theirs);
+    await uninstall(byHand, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(theirs);
+  });
+
+  it('stays where no containerd is found any more', async () => {
+    await put(MAIN, theirs);
+    await install(byHand, log, machine(api, unfound));
+    await uninstall(byHand, log, machine(api, unfound));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(theirs);
+  });
+
+  it('stays in a file of its own beside what the agent has added, which goes', async () => {
+    const own = '/etc/containerd/own.toml';
+    const imports = `imports = ["${own}"]\n`;
+    await put(own, theirs.replace(main, 'version = 2\n'));
+    await put(MAIN, `${imports}${await readFile(at(MAIN), 'utf8')}`);
+    await install(byHand, log, machine(api));
+    await uninstall(byHand, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(`${imports}${main}`);
+    expect(await readFile(at(own), 'utf8')).toContain('runtimes.sealift');
+  });
+
+  it('that is the agent’s own still, by its comments, goes', async () => {
+    await install(byHand, log, machine(api));
+    await uninstall(byHand, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).toBe(main);
+  });
+
+  it('and given back is the agent’s again, by its note', async () => {
+    await install(byHand, log, machine(api));
+    await install(config, log, machine(api));
+    // As `containerd config migrate` leaves it.
+    await put(MAIN, theirs);
+    await uninstall(config, log, machine(api));
+    expect(await readFile(at(MAIN), 'utf8')).not.toContain(binary);
+  });
+
+  it('is known by no note on a node that takes no programs, either', async () => {
+    await put(MAIN, theirs);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'none', at('opt/cni')]);
+    unmounts.push(at('opt/cni'));
+    await install(byHand, log, machine(api));
+    expect(existsSync(noteFile())).toBe(false);
+  });
+});
+
+describe('an uninstall', () => {
   it('ends well on a node whose runtime the installer has refused', async () => {
     const { api } = server('cri-o://1.35.0');
     await install(config, log, machine(api, unfound));

@@ -32,6 +32,7 @@ import {
   type DriverParts,
   type Kernel,
 } from './node/install/driver.ts';
+import { noteHandler } from './node/install/handler-note.ts';
 import { loadedModules, noteLoaded, presentModules } from './node/install/loaded-modules.ts';
 import { oneAtATime } from './node/install/one-at-a-time.ts';
 import {
@@ -42,10 +43,11 @@ import {
   programsProblemFile,
   runtimeProblemFile,
 } from './node/install/problems.ts';
-import { installCni, installRelease } from './node/install/release.ts';
+import { hasRelease, installCni, installRelease } from './node/install/release.ts';
 import { knownRuntimeVersion } from './node/install/runtime-version.ts';
 import {
   addHandler,
+  handOverHandler,
   refuseLeftHandler,
   removeHandler,
   type RuntimeParts,
@@ -116,6 +118,7 @@ const publish = (config: Config, log: Logger, machine: Machine, problem: Failure
 async function installAll(config: Config, log: Logger, machine: Machine): Promise<void> {
   const host = machine.host(config);
   await mkdir(config.runDir, { recursive: true });
+  if (!config.configureRuntime) await handOverHandler(host, config.stateDir);
   const programsFile = programsProblemFile(config.runDir);
   try {
     const release = await withFaults('install.bundle', () => installPrograms(config, host));
@@ -124,11 +127,13 @@ async function installAll(config: Config, log: Logger, machine: Machine): Promis
   } catch (error) {
     const problem = programsProblem(error);
     if (!problem) throw error;
-    // An init container that fails again and again would keep an update of the DaemonSet from the other nodes. What is there
-    // of an earlier version goes on; there is nothing to configure for programs that are not there.
+    // An init container that fails again and again would keep an update of the DaemonSet from the other nodes.
     await noteProblem(programsFile, problem);
     log.error({ ...problem }, 'the node takes no programs');
     await publish(config, log, machine, problem);
+    // What is there of an earlier version goes on, also after a boot: then its driver is not loaded any more. There is nothing to
+    // configure for programs that are not there.
+    if (hasRelease(host.path(config.installDir))) await installDriver(config, log, machine);
     return;
   }
   if (config.configureRuntime) await configureRuntime(config, log, machine);
@@ -150,7 +155,7 @@ async function installDriver(config: Config, log: Logger, machine: Machine): Pro
   const { kernel } = machine;
   try {
     const host = machine.host(config);
-    const modulesDir = host.path(`${config.installDir}/modules`);
+    const modulesDir = host.path(`${config.installDir}/current/modules`);
     const before = machine.presentModules();
     const { names } = await loadedModules(config.runDir);
     let replacedDriver = false;
@@ -228,6 +233,8 @@ async function configureRuntime(config: Config, log: Logger, machine: Machine): 
 
 /** For a runtime that the installer has refused there is nothing to do, if its files have nothing of Sealift's. */
 async function removeRuntimeHandler(config: Config, log: Logger, machine: Machine): Promise<void> {
+  // What the installer has added is in its comments then. All else is an administrator's, whatever the note says.
+  if (!config.configureRuntime) await noteHandler(config.stateDir, undefined);
   let containerd;
   try {
     containerd = await machine.findContainerd();

@@ -63,7 +63,7 @@ beforeEach(async () => {
       killFrozen: async ({ id }) => void did.push(`kill ${id}`),
       resumePod: async (netns) => {
         did.push(`resume ${netns}`);
-        return [];
+        return { refused: [], failures: [] };
       },
       thawRestored: async (all) => void did.push(`thaw ${all.map(({ id }) => id).join()}`),
     },

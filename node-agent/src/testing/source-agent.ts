@@ -16,6 +16,7 @@ import {
 import { migrationRequests, pods, realClock, type Clock } from '../../../kube/src/index.ts';
 import type { Checkpointer } from '../node/dump/checkpointer.ts';
 import type { DumpResult } from '../node/dump/pod-dump.ts';
+import type { KeptNaks } from '../node/device/kept-naks.ts';
 import type { LimitedQueuePair } from '../node/device/retry-budget.ts';
 import type { PodProbes, ProbeAnswers } from '../node/probes/probe-answers.ts';
 import { AgentError } from '../support/errors.ts';
@@ -183,10 +184,10 @@ export class SourceNode {
     allowOrphanedExec: async () => undefined,
     naks: async () => {
       if (this.fail?.at === 'naks') throw this.fail.error;
-      return this.kept;
+      return { naks: this.kept, failures: [] };
     },
-    stopPod: async (_pod: unknown, keep?: (naks: Nak[]) => Promise<void>) => {
-      await keep?.(this.dead ? [] : this.kept);
+    stopPod: async (_pod: unknown, keep?: (found: KeptNaks) => Promise<void>) => {
+      await keep?.({ naks: this.dead ? [] : this.kept, failures: [] });
       await this.#pass('stop', () => (this.dead = true));
     },
   } as unknown as Checkpointer;

@@ -78,7 +78,7 @@ export class TargetNode {
       this.locked = false;
       this.naks = [...naks];
       await this.#die('resume.after');
-      return [];
+      return { refused: [], failures: [] };
     },
     outcome: async ({ container }: { container: string }) =>
       this.outcomes[container] ?? 'Restoring',

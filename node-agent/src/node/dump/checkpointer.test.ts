@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resuming or stopping a pod, whatever has become of its containers meanwhile.
-import { describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { Host } from '../host/host.ts';
 import { AgentError } from '../../support/errors.ts';
 import { ContainerEnded } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
+import type { KeptNaks } from '../device/kept-naks.ts';
 import { Checkpointer, type CgroupControl } from './checkpointer.ts';
 
 const nak = { qpn: 17, psn: 3, syndrome: 0x62 };
-vi.mock('../../../../native/addon/index.ts', () => ({ rxeNaks: async () => [nak] }));
+const rxeNaks = vi.hoisted(() => vi.fn<() => Promise<object[]>>());
+vi.mock('../../../../native/addon/index.ts', () => ({ rxeNaks }));
+beforeEach(() => void rxeNaks.mockReset().mockResolvedValue([nak]));
 
 const container = (name: string, cgroup?: string) =>
   ({ id: name, name, netns: '/run/netns/x', ...(cgroup && { cgroup }) }) as unknown as Container;
@@ -136,10 +139,31 @@ describe('a pod that was locked', () => {
 
   it('says what its silent device keeps before the queue pairs go with its tasks', async () => {
     const pod = new RecordingCheckpointer([container('main', '/a')]);
-    await pod.stopPod({ podUid: 'u' }, async (naks) => void pod.did.push(JSON.stringify(naks)));
+    await pod.stopPod({ podUid: 'u' }, async ({ naks }) => void pod.did.push(JSON.stringify(naks)));
     expect(pod.did).toEqual([
       ...['lock /run/netns/x', 'hide /run/netns/x', JSON.stringify([nak]), 'kill /a'],
     ]);
+  });
+
+  it('says it also when the driver fails once', async () => {
+    rxeNaks.mockRejectedValueOnce(new Error('EIO'));
+    const pod = new RecordingCheckpointer([container('main', '/a')]);
+    const found: KeptNaks[] = [];
+    await pod.stopPod({ podUid: 'u' }, async (naks) => void found.push(naks));
+    expect(found.flatMap(({ naks }) => naks)).toEqual([nak]);
+    expect(pod.did.at(-1)).toBe('kill /a');
+  });
+
+  it('is killed, and soon, though the driver does not say what the device keeps', async () => {
+    rxeNaks.mockRejectedValue(Object.assign(new Error('EIO'), { code: 'EIO' }));
+    const pod = new RecordingCheckpointer([container('main', '/a')]);
+    const found: KeptNaks[] = [];
+    await pod.stopPod({ podUid: 'u' }, async (naks) => void found.push(naks));
+    expect(pod.did).toEqual(['lock /run/netns/x', 'hide /run/netns/x', 'kill /a']);
+    expect(rxeNaks).toHaveBeenCalledTimes(2);
+    expect(found.at(-1)).toEqual({
+      ...{ naks: [], failures: [{ code: 'Internal', message: 'EIO' }] },
+    });
   });
 
   it('is not killed if that cannot be kept', async () => {

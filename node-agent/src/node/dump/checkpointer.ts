@@ -3,16 +3,16 @@
 // containers, and undo all of that or stop the pod. The reconcilers of source and checkpoint and the orphan sweep call
 // it. Every method may be repeated and passes two fault points (docs/faults.md). What one method undoes, and in which
 // order, is modelled in spec/handover.pml.
-import type { Fabric, GidEntry, Identity, Nak } from '../../../../crds/src/index.ts';
+import type { Fabric, GidEntry, Identity } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
-import { AgentError } from '../../support/errors.ts';
+import { AgentError, reasonOf } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
 import type { Host } from '../host/host.ts';
 import type { AheadDumps } from './ahead-dumps.ts';
 import { dumpPod, type DumpResult } from './pod-dump.ts';
 import type { RdmaDriver } from '../device/driver.ts';
-import { keptNaks } from '../device/kept-naks.ts';
+import { keptNaks, type KeptNaks } from '../device/kept-naks.ts';
 import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { LimitedQueuePair } from '../device/retry-budget.ts';
 import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
@@ -261,29 +261,30 @@ export class Checkpointer {
     await this.#parts.exec.allow(containers);
   }
 
-  /**
-   * NAKs that end a connection, which the pod's held devices keep. None of a namespace that is gone.
-   * @throws the driver's error
-   */
-  async naks({ netns }: Pick<LocalPod, 'netns'>): Promise<Nak[]> {
+  /** NAKs that end a connection, which the pod's held devices keep. None of a namespace that is gone. Never fails. */
+  async naks({ netns }: Pick<LocalPod, 'netns'>): Promise<KeptNaks> {
     try {
       return await keptNaks(this.#parts.driver, netns);
     } catch (error) {
-      if (isGone(error)) return [];
-      throw error;
+      return { naks: [], failures: isGone(error) ? [] : [reasonOf(error)] };
     }
   }
 
   /**
    * After Committed: the pod's network is silenced for good, then its frozen tasks are killed, and their queue pairs go.
-   * @param keep gets in between the NAKs that the devices keep: no other one can come
+   * @param keep gets in between the NAKs that the devices keep: no other one can come. Twice if a device could not be asked
+   * the first time, and no more: the target waits for the source's end
    */
-  async stopPod(pod: LockedPod, keep?: (naks: Nak[]) => Promise<void>): Promise<void> {
+  async stopPod(pod: LockedPod, keep?: (found: KeptNaks) => Promise<void>): Promise<void> {
     const containers = await this.containers(pod.podUid);
     const netns = containers[0]?.netns ?? lastingNetns(pod.netns);
     if (netns !== undefined) {
       await this.silenceNetwork(netns);
-      await keep?.(await this.naks({ netns }));
+      for (let attempts = 2; keep && attempts > 0; attempts--) {
+        const found = await this.naks({ netns });
+        await keep(found);
+        if (found.failures.length === 0) break;
+      }
     }
     const killable = containers.filter(({ cgroup }) => cgroup !== undefined);
     await withFaults('source.kill', () => this.#eachCgroup(killable, (cgroup) => cgroup.kill()));

@@ -30,6 +30,14 @@ const childLives = async (): Promise<boolean> => {
 const childDies = () => expect.poll(childLives, { timeout: 5000 }).toBe(false);
 
 describe('a path of the host', () => {
+  it.each(['/', ''])('is found where a link leads to nothing: root %s', async (root) => {
+    await symlink('none/here', join(dir, 'link'));
+    await symlink('loop', join(dir, 'loop'));
+    const [seen, below] = root === '/' ? [host, dir] : [new Host({ root: dir }), '/'];
+    expect(seen.resolve(join(below, 'link/a'))).toBe(join(below, 'none/here/a'));
+    expect(seen.resolve(join(below, 'loop/a'))).toBe(join(below, 'loop/a'));
+  });
+
   it('goes through the host’s absolute links, not through the agent’s own', async () => {
     const seen = new Host({ root: dir });
     await mkdir(join(dir, 'run', 'netns'), { recursive: true });

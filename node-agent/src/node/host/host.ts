@@ -79,6 +79,11 @@ export class Host {
     return root === '/' ? normalize(onHost) : join(root, followLinks(root, normalize(onHost)));
   }
 
+  /** The path on the host without symbolic links, as far as it exists: also what a link leads to that leads to nothing. */
+  resolve(onHost: string): string {
+    return followLinks(this.#options.root, normalize(onHost));
+  }
+
   /** The host's mount table, as its init sees it (proc_pid_mountinfo(5)). */
   async mountinfo(): Promise<string> {
     return readFile('/proc/1/mountinfo', 'utf8');
@@ -135,13 +140,14 @@ function followLinks(root: string, path: string): string {
   return found;
 }
 
-/** Undefined for what is no link, or not there. */
+const NO_LINK = ['EINVAL', 'ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP'];
+
+/** Undefined for what is no link, or not there: whoever opens the path then has the error. */
 function readLink(path: string): string | undefined {
   try {
     return readlinkSync(path);
   } catch (error) {
-    const isNone = ['EINVAL', 'ENOENT', 'ENOTDIR', 'EACCES'].some((code) => isErrno(error, code));
-    if (isNone) return undefined;
+    if (NO_LINK.some((code) => isErrno(error, code))) return undefined;
     throw error;
   }
 }

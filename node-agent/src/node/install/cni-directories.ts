@@ -3,9 +3,10 @@
 // upgrade of the chart may name another directory (agent.cniBinDir); the uninstall cleans all of them. A file in the agent's
 // state directory.
 import { existsSync } from 'node:fs';
-import { mkdir, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import { isErrno } from '../../support/errors.ts';
 import { textOf } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
 
@@ -30,16 +31,30 @@ async function noted(stateDir: string): Promise<CniDirectories> {
   }
 }
 
+/** @returns false: somebody else has made it at this moment */
+async function makeOne(path: string): Promise<boolean> {
+  try {
+    await mkdir(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'EEXIST') && (await stat(path).catch(() => undefined))?.isDirectory())
+      return false;
+    throw error;
+  }
+}
+
 /**
- * Makes a directory of the host, and those that it is in, where there are none. One at a time: asked for all of them, Node.js
- * says ENOENT of a read-only file system.
+ * Makes a directory of the host, and those that it is in, where there are none; of a link that leads to nothing, what it leads to.
+ * One at a time: asked for all of them, Node.js says ENOENT of a read-only file system.
  * @returns what it has made, each before the one that it is in
  * @throws the errno of a node that lets nobody make it
  */
 export async function makeDirectory(host: Host, path: string): Promise<string[]> {
+  const missing: string[] = [];
+  for (let at = host.resolve(path); at !== '/' && !existsSync(host.path(at)); at = dirname(at))
+    missing.push(at);
   const made: string[] = [];
-  for (let at = path; at !== '/' && !existsSync(host.path(at)); at = dirname(at)) made.push(at);
-  for (const one of made.toReversed()) await mkdir(host.path(one));
+  for (const one of missing.toReversed()) if (await makeOne(host.path(one))) made.unshift(one);
   return made;
 }
 

@@ -24,7 +24,10 @@ export const driverProblemFile = (runDir: string): string => join(runDir, 'drive
 export const programsProblemFile = (runDir: string): string =>
   join(runDir, 'programs-problem.json');
 
-const READ_ONLY = ['EROFS', 'EACCES', 'EPERM'];
+/** Read-only, or something else is in the place of a directory or of a file. */
+const NODE_STATES = ['EROFS', 'EACCES', 'EPERM', 'ENOTDIR', 'EISDIR', 'ELOOP'];
+/** The node's own state where a directory is made: /proc and an automounter's directory say ENOENT. Else the agent's image may lack a file. */
+const MKDIR_STATES = ['ENOENT', 'EEXIST'];
 
 /** Why a node takes no programs, if that is the node's own state, which another attempt does not change; else undefined. */
 export function programsProblem(error: unknown): Failure | undefined {
@@ -33,13 +36,14 @@ export function programsProblem(error: unknown): Failure | undefined {
     const message = `This node has no room for Sealift's programs: ${messageOf(error)}. Free space below /opt and in the directory of CNI plugins, then delete the agent's pod of this node.`;
     return { code: 'DiskFull', message };
   }
-  const code = READ_ONLY.find((one) => isErrno(error, one));
-  if (code === undefined) return undefined;
+  const isOf = (codes: readonly string[]): boolean => codes.some((one) => isErrno(error, one));
+  const isMkdir = error instanceof Error && 'syscall' in error && error.syscall === 'mkdir';
+  if (!isOf(NODE_STATES) && !(isMkdir && isOf(MKDIR_STATES))) return undefined;
   return {
     code: 'NodeReadOnly',
     message:
       `This node takes no programs (${messageOf(error)}). Sealift needs /opt/sealift and the directory of CNI plugins, which ` +
-      "agent.cniBinDir names, to be writable. Make them so, then delete the agent's pod of this node, or keep the agent off this " +
+      "agent.cniBinDir names, to be directories that it can make and write. Make them so, then delete the agent's pod of this node, or keep the agent off this " +
       'node with agent.nodeSelector.',
   };
 }

@@ -4,6 +4,7 @@
 // mixture. Containers that run keep the release that they were started with; only the one before the new release is
 // kept. main.ts calls it in the init container.
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { copyFile, cp, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../support/errors.ts';
@@ -54,6 +55,9 @@ export async function installRelease(bundleDir: string, installDir: string): Pro
   }
   return release;
 }
+
+/** A release is there, whole: of this version or of an earlier one. @param installDir as the agent sees it */
+export const hasRelease = (installDir: string): boolean => existsSync(join(installDir, CURRENT));
 
 /**
  * Installs the CNI delegate by rename, because containerd may be running the old one at this moment.

@@ -202,6 +202,20 @@ export async function addHandler(
   return 'restarted';
 }
 
+/**
+ * The chart leaves the handler to an administrator: one that the installer's comments do not enclose is theirs from now on. The
+ * note stays while there is something in these comments, which somebody else may take away and keep the tables.
+ */
+export async function handOverHandler(host: Host, stateDir: string): Promise<void> {
+  const noted = await handlerNote(stateDir);
+  if (noted === undefined) return;
+  for (const mainFile of new Set([DEFAULT_CONFIG, noted.mainFile])) {
+    const main = (await textOf(host.path(mainFile))) ?? '';
+    if (withoutHandler(main) !== main || (await ownDropIn(host, mainFile)) !== undefined) return;
+  }
+  await noteHandler(stateDir, undefined);
+}
+
 /** A handler is there whose program the uninstall would remove. */
 const handlerLeft = (binary: string, where: string, cause?: unknown): AgentError =>
   new AgentError(

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { labels } from '../../../../crds/src/index.ts';
 import { pods, visit, type Api } from '../../../../kube/src/index.ts';
 import * as addon from '../../../../native/addon/index.ts';
-import { AgentError } from '../../support/errors.ts';
+import { AgentError, unlessErrno } from '../../support/errors.ts';
 import { claimedBy, hasEnded } from '../../support/kept-by.ts';
 import { namesIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
@@ -59,7 +59,9 @@ export async function removeFiles(o: {
 }): Promise<void> {
   for (const directory of o.cniBinDirs)
     for (const name of ['sealift', 'sealift.new'])
-      if (existsSync(join(directory, name))) await rm(join(directory, name), { force: true });
+      if (existsSync(join(directory, name)))
+        // A directory of that name is somebody else's.
+        await unlessErrno(rm(join(directory, name), { force: true }), 'ERR_FS_EISDIR');
   for (const name of await namesIn(o.installDir))
     await rm(join(o.installDir, name), { recursive: true, force: true });
   for (const name of await namesIn(o.stateDir)) {

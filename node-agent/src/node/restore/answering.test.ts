@@ -4,11 +4,14 @@ import { describe, expect, it, vi } from 'vitest';
 import { Restorer } from './restorer.ts';
 
 const did: string[] = [];
+/** What the driver says when it is given NAKs. */
+let failure: Error | undefined;
 const nak = { qpn: 17, psn: 3, syndrome: 0x62 };
 const none = { ...nak, qpn: 1 };
 vi.mock('../../../../native/addon/index.ts', () => ({
   rxeRestoreNaks: async ({ naks }: { naks: (typeof nak)[] }) => {
     did.push(`give ${naks.length}`);
+    if (failure) throw failure;
     return naks.filter(({ qpn }) => qpn !== 17);
   },
 }));
@@ -16,6 +19,7 @@ vi.mock('../../../../native/addon/index.ts', () => ({
 /** The real methods over a node that records the calls. */
 function recordingRestorer(interfaces = ['net1']): { restorer: Restorer; did: string[] } {
   did.length = 0;
+  failure = undefined;
   const record = (what: string) => async (_netns: string, kind: unknown) =>
     void did.push(typeof kind === 'string' ? `${what} ${kind}` : what);
   const restorer = new Restorer({
@@ -53,7 +57,19 @@ describe('a committed target', () => {
 
   it('gives its held queue pairs what their peers have told the source', async () => {
     const { restorer } = recordingRestorer();
-    expect(await restorer.resumePod('/run/netns/x', [nak, none])).toEqual([none]);
+    expect(await restorer.resumePod('/run/netns/x', [nak, none])).toEqual({
+      ...{ refused: [none], failures: [] },
+    });
     expect(did.slice(-2)).toEqual(['give 2', 'resume']);
+  });
+
+  // EINVAL is also what a namespace that is gone answers: the pod would be thawed with a device that is held.
+  it.each(['EIO', 'EINVAL'])('is resumed though its driver says %s to that', async (code) => {
+    const { restorer } = recordingRestorer();
+    failure = Object.assign(new Error(code), { code });
+    expect(await restorer.resumePod('/run/netns/x', [nak])).toEqual({
+      ...{ refused: [nak], failures: [{ code: 'Internal', message: code }] },
+    });
+    expect(did.slice(-2)).toEqual(['give 1', 'resume']);
   });
 });

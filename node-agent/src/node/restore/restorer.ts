@@ -16,7 +16,7 @@ import { cpuFeatures } from '../host/cpu-features.ts';
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import { settledGids } from '../device/gid-tables.ts';
-import { giveNaks } from '../device/kept-naks.ts';
+import { giveNaks, type GivenNaks } from '../device/kept-naks.ts';
 import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import { Cgroup, findCgroup } from '../runtime/cgroup.ts';
@@ -206,27 +206,27 @@ export class Restorer {
    * After Committed, before the tasks are thawed: unlocks the network and resumes the device. The addresses come before
    * the queue pairs. They are announced again, because the source may have sent ARP in between. A namespace that is gone,
    * with its pod or its node, needs nothing.
-   * @returns those of the NAKs of the source's peers that no queue pair takes; the others are obeyed
+   * @returns what of the NAKs of the source's peers is not obeyed, whatever the reason: the pod is resumed all the same
    * @throws AgentError LockFailed
    */
-  async resumePod(netns: string, naks: readonly Nak[] = []): Promise<Nak[]> {
+  async resumePod(netns: string, naks: readonly Nak[] = []): Promise<GivenNaks> {
     try {
       return await this.#resumeNetwork(netns, naks);
     } catch (error) {
-      if (isGone(error)) return [];
+      if (isGone(error)) return { refused: [], failures: [] };
       throw error;
     }
   }
 
-  async #resumeNetwork(netns: string, naks: readonly Nak[]): Promise<Nak[]> {
+  async #resumeNetwork(netns: string, naks: readonly Nak[]): Promise<GivenNaks> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);
     await withFaults('target.unlock', () => lock.unlock(netns));
     await withFaults('target.show', () => driver.show(netns, interfaces));
     await withFaults('target.announce', () => driver.announce(netns, interfaces));
-    const refused = await giveNaks(driver, netns, naks);
+    const given = await giveNaks(driver, netns, naks);
     await withFaults('target.resume', () => driver.resume(netns));
-    return refused;
+    return given;
   }
 
   /** What peers will know the pod by: QPNs, keys, GIDs, addresses. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The source's side of MigrationRequests whose pod runs on this node.
-import { bandwidthOf, type MigrationRequest, type Nak } from '../../../../crds/src/index.ts';
+import { bandwidthOf, type MigrationRequest } from '../../../../crds/src/index.ts';
 import {
   keyOf,
   migrationRequests,
@@ -21,6 +21,7 @@ import {
   reasonOf,
   type Failure,
 } from '../../support/errors.ts';
+import type { KeptNaks } from '../../node/device/kept-naks.ts';
 import { isGivenTo } from '../../support/given-addresses.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
@@ -266,8 +267,8 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   async #stopSource(request: MigrationRequest, context: Context): Promise<void> {
     const { journal, checkpointer } = this.#deps;
     await journal.put({ ...this.#entry(request), stage: 'Stopping' });
-    await checkpointer.stopPod(lockedPodOf(journal, request), (naks) =>
-      this.#keepNaks(request, naks),
+    await checkpointer.stopPod(lockedPodOf(journal, request), (found) =>
+      this.#keepNaks(request, found, context.log),
     );
     // The target waits for this report, and removing large images takes time.
     this.#report.progress(request, 'Gone', context);
@@ -277,7 +278,13 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   }
 
   /** The report has them, and the tasks are killed before it is sent. Nearly always there are none, and nothing is written. */
-  async #keepNaks(request: MigrationRequest, naks: Nak[]): Promise<void> {
+  async #keepNaks(
+    request: MigrationRequest,
+    { naks, failures }: KeptNaks,
+    log: Context['log'],
+  ): Promise<void> {
+    if (failures.length > 0)
+      log.warn({ failures }, 'the driver fails to say which NAKs the pod has received');
     const entry = this.#entry(request);
     const kept = withNaks(entry, naks);
     if (kept.naks?.length !== entry.naks?.length) await this.#deps.journal.put(kept);

@@ -270,7 +270,8 @@ export class SourceSteps {
   /** Of the time of dump and transfer: the target knows them then even if this node is lost. The agent looks again when it stops the pod. */
   async #naks(request: MigrationRequest): Promise<Nak[]> {
     try {
-      return await this.#deps.checkpointer.naks(await this.#findPod(request));
+      const { naks } = await this.#deps.checkpointer.naks(await this.#findPod(request));
+      return naks;
     } catch {
       return [];
     }

@@ -79,9 +79,10 @@ export class TargetResume<T extends Handover> {
     };
     await journal.put(resuming);
     if (resuming.netns !== undefined) {
-      const refused = await restorer.resumePod(resuming.netns, this.#naks(request));
-      if (refused.length > 0)
-        log.warn({ refused }, 'no queue pair awaits these NAKs of the source');
+      const { refused, failures } = await restorer.resumePod(resuming.netns, this.#naks(request));
+      if (failures.length > 0)
+        log.warn({ failures }, 'the driver fails to take NAKs of the source');
+      if (refused.length > 0) log.warn({ refused }, 'no queue pair takes these NAKs of the source');
     }
     await restorer.thawRestored(entry.containers.filter(isMade));
     const steps = endStep(resuming.steps, 'resume');
