@@ -23,7 +23,7 @@
 #define RXE_IMAGE_BYTE_MAX	0xff		/* of what modify_qp takes unseen */
 #define RXE_IMAGE_LENGTH_MAX	0x80000000U	/* of a message */
 #define RXE_IMAGE_RNR_WAIT_MAX	655360		/* us, the longest RNR timer */
-#define RXE_IMAGE_OFFSET_MAX	(1ULL << 46)	/* of a queue's mapping */
+#define RXE_IMAGE_OFFSET_MAX	(1ULL << 62)	/* of a queue's mapping: its end is a loff_t */
 #define RXE_IMAGE_PAGE		4096
 #define RXE_IMAGE_SRQ_WR_MAX	(1U << 20)
 #define RXE_IMAGE_SRQ_SGE_MAX	27

@@ -13,6 +13,7 @@
 #include "protocol.h"
 #include "scripted.h"
 #include "victim.h"
+#include "../src/rxe_sealift_invariants.h"
 
 #define RING_BYTES (1 << 16)
 #define PAGE 4096
@@ -105,7 +106,7 @@ static void shared_queue(void)
 static void queue_pair(void)
 {
 	struct sealift_rxe_qp_buffers none = { 0 };
-	struct raw_map sq, rq, next;
+	struct raw_map sq, rq, next, far;
 	struct sealift_rxe_qp qp;
 	uint32_t handle, number, cq;
 	struct scripted s;
@@ -135,7 +136,7 @@ static void queue_pair(void)
 	victim_reset(&v);						\
 } while (0)
 	REFUSED("from no page", v.qp.sq.mmap_offset += PAGE / 2);
-	REFUSED("from beyond", v.qp.rq.mmap_offset = 1ULL << 46);
+	REFUSED("from beyond", v.qp.rq.mmap_offset = RXE_IMAGE_OFFSET_MAX);
 	REFUSED("from the end", v.qp.rq.mmap_offset = -PAGE);
 	REFUSED("both from one place",
 		v.qp.rq.mmap_offset = v.qp.sq.mmap_offset);
@@ -150,13 +151,16 @@ static void queue_pair(void)
 	victim_reset(&v);
 
 	/* as the two have it when they are made, but the other way round */
-	v.qp.sq.mmap_offset = (1ULL << 45) + v.qp.rq.mmap_size;
-	v.qp.rq.mmap_offset = 1ULL << 45;
+	v.qp.sq.mmap_offset = (1ULL << 61) + v.qp.rq.mmap_size;
+	v.qp.rq.mmap_offset = 1ULL << 61;
 	expect(0, victim_restore(&v, &handle), "from far away");
 	if (sl_dump_qp(s.fd, handle, &none, &qp))
 		errx(1, "DUMP_QP");
 	expect(1, qp.sq.mmap_offset == v.qp.sq.mmap_offset &&
 	       qp.rq.mmap_offset == v.qp.rq.mmap_offset, "both are there");
+	far.offset = qp.sq.mmap_offset;
+	far.size = qp.sq.mmap_size;
+	expect(0, can_map(s.fd, &far), "and can be mapped there");
 	scripted_resume(&s);
 }
 

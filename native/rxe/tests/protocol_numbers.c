@@ -92,6 +92,7 @@ static void after_a_restored_one(void)
 	wanted = new_qp(&s) + 100;
 	scripted_hold(&s);
 	if (sl_dump_qp(s.fd, s.end.qp->handle, &none, &qp) ||
+	    sl_hint(s.fd, SEALIFT_RXE_HINT_NEXT_QPN, wanted + 1) ||
 	    sl_hint(s.fd, SEALIFT_RXE_HINT_QPN, wanted) ||
 	    raw_create_qp(s.fd, &qp, &handle, &number, &sq, &rq))
 		errx(1, "CREATE_QP");
@@ -102,6 +103,56 @@ static void after_a_restored_one(void)
 	expect(1, new_qp(&s) > wanted, "and none has the number again soon");
 	ctx = context_of(&s);
 	expect(wanted + 3, ctx.next_qpn, "the image says which is next");
+}
+
+/*
+ * A source that has given out its largest numbers goes on with the smallest ones:
+ * that its objects have large ones says nothing of what is next.
+ */
+static void after_going_round(void)
+{
+	struct sealift_rxe_qp_buffers none = { 0 };
+	uint32_t handle, number, next_qp, next_mr, key;
+	struct sealift_rxe_context ctx;
+	struct sealift_rxe_query q;
+	struct sealift_rxe_qp qp;
+	struct raw_map sq, rq;
+	struct scripted s;
+	struct ibv_mr *mr;
+
+	scripted_open(&s);
+	if (sl_query(s.fd, &q) ||
+	    sl_hint(s.fd, SEALIFT_RXE_HINT_NEXT_QPN, q.max_qpn + 1) ||
+	    sl_hint(s.fd, SEALIFT_RXE_HINT_NEXT_MR, q.max_mr_index + 1))
+		errx(1, "HINT");
+	next_qp = new_qp(&s) + 1;
+	next_mr = new_mr(&s) + 1;
+	expect(1, next_qp < 1000 && next_mr < q.min_mr_index + 1000,
+	       "the source has gone round");
+
+	/* in the order of a restore */
+	scripted_hold(&s);
+	expect(0, sl_hint(s.fd, SEALIFT_RXE_HINT_NEXT_QPN, next_qp),
+	       "queue pairs go on behind the smallest");
+	expect(0, sl_hint(s.fd, SEALIFT_RXE_HINT_NEXT_MR, next_mr),
+	       "regions go on behind the smallest");
+	key = (q.max_mr_index - 5) << 8 | 0x5a;
+	if (sl_hint(s.fd, SEALIFT_RXE_HINT_MR, key))
+		errx(1, "HINT");
+	mr = ibv_reg_mr(s.end.pd, s.mem, 64, 0);
+	expect(1, mr && mr->rkey == key, "a region has a large number");
+	if (sl_dump_qp(s.fd, s.end.qp->handle, &none, &qp) ||
+	    sl_hint(s.fd, SEALIFT_RXE_HINT_QPN, q.max_qpn - 5) ||
+	    raw_create_qp(s.fd, &qp, &handle, &number, &sq, &rq))
+		errx(1, "CREATE_QP");
+	expect(q.max_qpn - 5, number, "a queue pair has a large number");
+	scripted_resume(&s);
+
+	expect(next_qp, new_qp(&s), "a new queue pair has the next number");
+	expect(next_mr, new_mr(&s), "and so has a new region");
+	ctx = context_of(&s);
+	expect(next_qp + 1, ctx.next_qpn, "queue pairs: the next image says so");
+	expect(next_mr + 1, ctx.next_mr, "regions: the next image says so");
 }
 
 /* What was destroyed before the move has no number in the image. */
@@ -191,6 +242,7 @@ static void whose(void)
 const struct protocol_case protocol_numbers_cases[] = {
 	{ "numbers: after a restored one", after_a_restored_one },
 	{ "numbers: after a destroyed one", after_a_destroyed_one },
+	{ "numbers: after going round", after_going_round },
 	{ "numbers: whose", whose },
 	{ 0 },
 };

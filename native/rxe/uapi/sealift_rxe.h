@@ -48,7 +48,7 @@ enum sealift_rxe_objects {
 };
 
 /* The object is the driver's, so all its methods are: numbered from 0, since
- * only 8 numbers above SEALIFT_RXE_NS exist. Below it 21 do (UVERBS_API_METHOD_KEY_NUM_CORE).
+ * only 8 numbers above SEALIFT_RXE_NS exist. Below it 22 do (UVERBS_API_METHOD_KEY_NUM_CORE).
  */
 enum sealift_rxe_methods {
 	SEALIFT_RXE_METHOD_QUERY,

@@ -10,7 +10,8 @@
  * create fails with -EEXIST, never with another number, if it is taken by then.
  * -EEXIST: taken now. NONE forgets a hint.
  * NEXT_*: the device gives no new object a smaller number, as long as there are
- * larger ones: peers may still know an object that had it.
+ * larger ones: peers may still know an object that had it. An object with a given
+ * number says nothing of what is next: the source may have gone round.
  */
 enum sealift_rxe_hint_attrs {
 	SEALIFT_RXE_ATTR_HINT_IN = SEALIFT_RXE_NS, /* IN sealift_rxe_hint */

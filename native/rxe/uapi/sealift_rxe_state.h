@@ -12,7 +12,7 @@
 /* A ring shared with user space: struct rxe_queue_buf, then the elements. */
 struct sealift_rxe_ring {
 	/* of its mapping. RESTORE puts a queue that nobody has mapped there; 0: anywhere. A whole page, below
-	 * 2^46, and in no other mapping of the context
+	 * 2^62, and in no other mapping of the context
 	 */
 	__aligned_u64 mmap_offset;
 	__u32 mmap_size;	/* ignored by RESTORE */

@@ -2,7 +2,7 @@
 // What interrupts a dump, and how; and how the agent ends a dump of an agent before it.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, copyFile, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { appendFile, copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -10,22 +10,40 @@ import { DeadlineError } from '../../../../kube/src/index.ts';
 import { Host, type RunOptions } from '../host/host.ts';
 import { Runc } from './runc.ts';
 
-/** Records the options of a run instead of running it. */
+/** Records the options of a run instead of running it, and reports as CRIU's plugin does. */
 class RecordingHost extends Host {
   options: RunOptions = {};
   status = 0;
-  override run(_program: string, _args: readonly string[], options: RunOptions = {}) {
+  report: object | undefined;
+  override async run(_program: string, _args: readonly string[], options: RunOptions = {}) {
     this.options = options;
-    return Promise.resolve({ status: this.status, stdout: '', stderr: '' });
+    const file = options.env?.['SEALIFT_STATE'];
+    if (file !== undefined && this.report !== undefined)
+      await writeFile(this.path(file), `${JSON.stringify(this.report)}\n`);
+    return { status: this.status, stdout: '', stderr: '' };
   }
 }
 
 const container = { id: 'c', cgroup: '/sys/fs/cgroup/pod/c' };
 
 describe('a dump', () => {
-  const begin = async (signal?: AbortSignal, status = 0) => {
-    const host = new RecordingHost({ root: '/' });
+  let root: string;
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'sealift-dump-'));
+    for (const path of ['w', 'i']) await mkdir(join(root, path));
+  });
+  afterEach(() => rm(root, { recursive: true, force: true }));
+
+  const begin = async (
+    signal?: AbortSignal,
+    status = 0,
+    report: object | undefined = status === 0
+      ? { state: 'dumped' }
+      : { state: 'failed', code: 'criu' },
+  ) => {
+    const host = new RecordingHost({ root });
     host.status = status;
+    host.report = report;
     await new Runc(host).checkpoint(container, {
       imagePath: '/i',
       workPath: '/w',
@@ -68,6 +86,20 @@ describe('a dump', () => {
     await expect(given).rejects.toMatchObject({ code: 'Aborted' });
     await expect(begin(undefined, 1)).rejects.toMatchObject({ code: 'CheckpointFailed' });
     await expect(begin(AbortSignal.abort(), 0)).resolves.toBeDefined();
+  });
+
+  // CRIU asks for the plugin's last step when it cannot fail any more: the step's failure is in the report alone.
+  it('is not whole before its plugin says so, whatever CRIU says', async () => {
+    const report = { state: 'failed', code: 'image-write', message: 'files.img: No space left' };
+    await expect(begin(undefined, 0, report)).rejects.toMatchObject({
+      code: 'CheckpointFailed',
+      message: expect.stringContaining('files.img: No space left') as string,
+    });
+    await writeFile(join(root, 'w/sealift-dump.json'), '{"state":"dumped"}\n');
+    const silent = new RecordingHost({ root });
+    await expect(
+      new Runc(silent).checkpoint(container, { imagePath: '/i', workPath: '/w', env: {} }),
+    ).rejects.toMatchObject({ code: 'CheckpointFailed' });
   });
 });
 

@@ -10,7 +10,7 @@ import type { Host, RunOptions } from '../host/host.ts';
 import { AheadDump } from './ahead-dump.ts';
 import { Cgroup, listDirectories } from './cgroup.ts';
 import { RUNC_ROOT, type Container } from './containers.ts';
-import { DUMP_REPORT, failureOf, readReport } from './criu-outcome.ts';
+import { DUMP_REPORT, failureOf, readReport, type CriuReport } from './criu-outcome.ts';
 import { pluginFaults } from './plugin-faults.ts';
 
 /** On the host. */
@@ -136,16 +136,21 @@ export class Runc {
       }),
     });
     await this.#guard(id).remove();
-    if (result.status === 0) return;
+    // CRIU ends well though the plugin's last step has failed: its hook for that returns nothing.
+    const outcome = await readReport(this.#host.path(report));
+    if (result.status === 0 && outcome?.state === 'dumped') return;
     // How CRIU says that it has given up is nobody's failure.
     if (options.signal?.aborted) throw new AgentError('Aborted', 'The dump was given up.');
-    throw await this.#dumpFailure(options, result.stderr);
+    throw await this.#dumpFailure(options, outcome, result.stderr);
   }
 
-  async #dumpFailure(options: CheckpointOptions, stderr: string): Promise<AgentError> {
+  async #dumpFailure(
+    options: CheckpointOptions,
+    report: CriuReport | undefined,
+    stderr: string,
+  ): Promise<AgentError> {
     const work = this.#host.path(options.workPath);
     const images = this.#host.path(options.imagePath);
-    const report = await readReport(join(work, DUMP_REPORT));
     const { code, message } = await failureOf(report, join(work, 'dump.log'), 'CheckpointFailed');
     if (code !== 'CheckpointFailed') return new AgentError(code, message);
     // CRIU says so in its log only, in which the names of a container's files are too.
