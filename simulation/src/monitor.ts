@@ -2,7 +2,7 @@
 // The invariants of spec/handover.pml, checked after every step. It also simulates the peers, which remember every operation
 // that was acknowledged to them.
 import { isDeepStrictEqual } from 'node:util';
-import { annotations, isFinished, type Decision } from '../../crds/src/index.ts';
+import { annotations, type Decision } from '../../crds/src/index.ts';
 import { newAnsweringRecord, checkAnswering, type AnsweringRecord } from './answering-check.ts';
 import { decisionOf } from './api/rules.ts';
 import { checkNak, tellSource, type NakRecord } from './nak-check.ts';
@@ -19,10 +19,9 @@ export class ViolationError extends Error {
   }
 }
 
-const told = ({ request, isGone }: Handover, { targetSince }: AnsweringRecord) => ({
+const told = ({ status }: StoredObject, { targetSince }: AnsweringRecord) => ({
   targetSince,
-  isReported: (request.status?.['sourceAgent'] as { state?: string } | undefined)?.state === 'Gone',
-  isOver: isGone === true || isFinished(request),
+  isReported: (status?.['sourceAgent'] as { state?: string } | undefined)?.state === 'Gone',
 });
 
 /** A proposal may reach the API server that much after the agent made it. */
@@ -35,8 +34,6 @@ interface Handover {
   decision: Decision | undefined;
   /** Once the decision is Committed. */
   answering: AnsweringRecord | undefined;
-  /** The request was deleted. */
-  isGone?: boolean;
   /** What a peer has told the source then. */
   nak?: NakRecord | undefined;
   /** Virtual time at which the decision was Aborted. */
@@ -85,9 +82,6 @@ export class Monitor {
         this.#recordDecision(after, before);
       } else if (after?.kind === 'CheckpointRequest') {
         this.#recordUnwanted(after);
-      } else if (before?.kind === 'MigrationRequest' && !after) {
-        const known = this.#handovers.get(before.metadata.uid);
-        if (known) known.isGone = true;
       } else if (after?.kind === 'Pod' && !before) {
         const { uid, annotations: podAnnotations } = after.metadata;
         const requestUid = podAnnotations?.[annotations.requestUid];
@@ -125,8 +119,7 @@ export class Monitor {
 
   /** One side of a committed move answers the peers, and the target resumes only when the source is silent. */
   #checkAnswering(): void {
-    for (const handover of this.#handovers.values()) {
-      const { request, answering, nak } = handover;
+    for (const { request, answering, nak } of this.#handovers.values()) {
       if (!answering || request.kind !== 'MigrationRequest') continue;
       const { podUID } = (request.status?.['source'] ?? {}) as { podUID?: string };
       const [source] = this.#sandboxes(({ podUid }) => podUid === podUID);
@@ -140,7 +133,7 @@ export class Monitor {
       const { now } = this.#simulation.timeline;
       const violation =
         checkAnswering(answering, sides, now) ??
-        (nak && checkNak(nak, { ...sides, ...told(handover, answering) }, now));
+        (nak && checkNak(nak, { ...sides, ...told(request, answering) }, now));
       if (violation) throw new ViolationError(...violation);
     }
   }
