@@ -2,7 +2,7 @@
 // The invariants of spec/handover.pml, checked after every step. It also simulates the peers, which remember every operation
 // that was acknowledged to them.
 import { isDeepStrictEqual } from 'node:util';
-import { annotations, type Decision } from '../../crds/src/index.ts';
+import { annotations, isFinished, type Decision } from '../../crds/src/index.ts';
 import { newAnsweringRecord, checkAnswering, type AnsweringRecord } from './answering-check.ts';
 import { decisionOf } from './api/rules.ts';
 import { checkNak, tellSource, type NakRecord } from './nak-check.ts';
@@ -19,9 +19,10 @@ export class ViolationError extends Error {
   }
 }
 
-const told = ({ status }: StoredObject, { targetSince }: AnsweringRecord) => ({
+const told = ({ request, isGone }: Handover, { targetSince }: AnsweringRecord) => ({
   targetSince,
-  isReported: (status?.['sourceAgent'] as { state?: string } | undefined)?.state === 'Gone',
+  isReported: (request.status?.['sourceAgent'] as { state?: string } | undefined)?.state === 'Gone',
+  isOver: isGone === true || isFinished(request),
 });
 
 /** A proposal may reach the API server that much after the agent made it. */
@@ -34,6 +35,8 @@ interface Handover {
   decision: Decision | undefined;
   /** Once the decision is Committed. */
   answering: AnsweringRecord | undefined;
+  /** The request was deleted. */
+  isGone?: boolean;
   /** What a peer has told the source then. */
   nak?: NakRecord | undefined;
   /** Virtual time at which the decision was Aborted. */
@@ -82,6 +85,9 @@ export class Monitor {
         this.#recordDecision(after, before);
       } else if (after?.kind === 'CheckpointRequest') {
         this.#recordUnwanted(after);
+      } else if (before?.kind === 'MigrationRequest' && !after) {
+        const known = this.#handovers.get(before.metadata.uid);
+        if (known) known.isGone = true;
       } else if (after?.kind === 'Pod' && !before) {
         const { uid, annotations: podAnnotations } = after.metadata;
         const requestUid = podAnnotations?.[annotations.requestUid];
@@ -119,7 +125,8 @@ export class Monitor {
 
   /** One side of a committed move answers the peers, and the target resumes only when the source is silent. */
   #checkAnswering(): void {
-    for (const { request, answering, nak } of this.#handovers.values()) {
+    for (const handover of this.#handovers.values()) {
+      const { request, answering, nak } = handover;
       if (!answering || request.kind !== 'MigrationRequest') continue;
       const { podUID } = (request.status?.['source'] ?? {}) as { podUID?: string };
       const [source] = this.#sandboxes(({ podUid }) => podUid === podUID);
@@ -133,7 +140,7 @@ export class Monitor {
       const { now } = this.#simulation.timeline;
       const violation =
         checkAnswering(answering, sides, now) ??
-        (nak && checkNak(nak, { ...sides, ...told(request, answering) }, now));
+        (nak && checkNak(nak, { ...sides, ...told(handover, answering) }, now));
       if (violation) throw new ViolationError(...violation);
     }
   }

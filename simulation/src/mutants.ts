@@ -2,6 +2,7 @@
 // Mutants of the product's code: the mistakes that are seeded in spec/handover.pml, and one in the handling of several
 // containers. Each replaces a method while a simulation runs. The simulation must find each of them.
 import { Checkpointer } from '../../node-agent/src/node/dump/checkpointer.ts';
+import { Restorer } from '../../node-agent/src/node/restore/restorer.ts';
 import { SourceReconciler } from '../../node-agent/src/reconcilers/source/reconciler.ts';
 import { TargetReconciler } from '../../node-agent/src/reconcilers/target/reconciler.ts';
 import { ContainerStates } from '../../node-agent/src/reconcilers/target/container-states.ts';
@@ -90,6 +91,21 @@ const forgetNaks: Mutant = {
   },
 };
 
+/** The target's agent gives its queue pairs nothing of what the source has reported. */
+const ignoreNaks: Mutant = {
+  name: 'resume without what a peer has told the source',
+  violations: ['LostNak'],
+  apply: () => {
+    const { prototype } = Restorer;
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object below
+    const { resumePod } = prototype;
+    prototype.resumePod = function (netns) {
+      return resumePod.call(this, netns);
+    };
+    return () => (prototype.resumePod = resumePod);
+  },
+};
+
 /** The source stops at the decision. */
 const stopSourceAtOnce: Mutant = {
   name: 'stop the source before the target answers',
@@ -123,5 +139,5 @@ const resumeAtOnce: Mutant = {
 
 export const mutants = [
   ...[thawOnTimeout, resumeBeforeDecision, decideAtFirstGate, unlockAtCriu],
-  ...[stopSourceAtOnce, resumeAtOnce, forgetNaks],
+  ...[stopSourceAtOnce, resumeAtOnce, forgetNaks, ignoreNaks],
 ];

@@ -10,7 +10,7 @@ export interface NakRecord {
   readonly nak: Nak;
   /** The sandbox of a source that is reset or deleted takes what it was told with it. */
   lost: boolean;
-  /** The target has resumed without: after its whole wait, or before the source's report at the end of its request. */
+  /** The target may resume without: after its whole wait, or where its request has ended before the source's report. */
   excused: boolean;
 }
 
@@ -28,23 +28,27 @@ interface Sides {
   readonly targetSince: number | undefined;
   /** The source's agent has reported that it is gone. */
   readonly isReported: boolean;
+  /** The request has finished, or is gone: the target waits for nothing. */
+  readonly isOver: boolean;
 }
 
 /** Brings the record up to date. @returns the violation's code and text, if there is one */
 export function checkNak(
   record: NakRecord,
-  { source, target, targetSince, isReported }: Sides,
+  { source, target, targetSince, isReported, isOver }: Sides,
   now: number,
 ): [string, string] | undefined {
   // What the target has resumed with stays.
-  if (!source?.device && target?.device?.held !== false) record.lost = true;
-  if (target?.device?.held !== false) {
-    record.excused ||= targetSince !== undefined && now - targetSince >= TARGET_WAIT_MS;
-    return undefined;
-  }
-  const { obeyed } = target.device;
+  if (!source?.device && !isResumed(target)) record.lost = true;
+  record.excused ||= targetSince !== undefined && now - targetSince >= TARGET_WAIT_MS;
+  if (!isResumed(target)) return undefined;
+  const { obeyed } = target.device ?? {};
   const isObeyed = obeyed?.psn === record.nak.psn;
-  record.excused ||= !isObeyed && !isReported;
+  record.excused ||= !isObeyed && !isReported && isOver;
   if (record.lost || record.excused || isObeyed) return undefined;
   return ['LostNak', `${target.id} was resumed and obeys ${obeyed?.psn ?? 'no NAK'}`];
 }
+
+/** In a sandbox that is new since a reset of the node, the device is not held yet. */
+const isResumed = (target: Sandbox | undefined): target is Sandbox =>
+  target?.device?.held === false && target.connected && target.lock === 'none';
