@@ -12,6 +12,8 @@ export interface NakRecord {
   lost: boolean;
   /** The target may resume without: after its whole wait, or where its request has ended before the source's report. */
   excused: boolean;
+  /** The sandbox in which the target answered first. One that a reset has put in its place has not been restored, or anew. */
+  answered?: string | undefined;
 }
 
 /** The peer tells the source. @returns undefined: nobody hears it */
@@ -40,7 +42,10 @@ export function checkNak(
 ): [string, string] | undefined {
   // What the target has resumed with stays.
   if (!source?.device && !isResumed(target)) record.lost = true;
-  record.excused ||= targetSince !== undefined && now - targetSince >= TARGET_WAIT_MS;
+  if (targetSince !== undefined) record.answered ??= target?.id;
+  const isAnother = record.answered !== undefined && target?.id !== record.answered;
+  record.excused ||=
+    isAnother || (targetSince !== undefined && now - targetSince >= TARGET_WAIT_MS);
   if (!isResumed(target)) return undefined;
   const { obeyed } = target.device ?? {};
   const isObeyed = obeyed?.psn === record.nak.psn;
