@@ -43,16 +43,20 @@ export function checkNak(
   // What the target has resumed with stays.
   if (!source?.device && !isResumed(target)) record.lost = true;
   if (targetSince !== undefined) record.answered ??= target?.id;
-  const isAnother = record.answered !== undefined && target?.id !== record.answered;
-  record.excused ||=
-    isAnother || (targetSince !== undefined && now - targetSince >= TARGET_WAIT_MS);
+  record.excused ||= isAnother(record, target) || hasWaited(targetSince, now);
   if (!isResumed(target)) return undefined;
   const { obeyed } = target.device ?? {};
-  const isObeyed = obeyed?.psn === record.nak.psn;
-  record.excused ||= !isObeyed && !isReported && isOver;
-  if (record.lost || record.excused || isObeyed) return undefined;
+  if (obeyed?.psn === record.nak.psn) return undefined;
+  record.excused ||= !isReported && isOver;
+  if (record.lost || record.excused) return undefined;
   return ['LostNak', `${target.id} was resumed and obeys ${obeyed?.psn ?? 'no NAK'}`];
 }
+
+const isAnother = ({ answered }: NakRecord, target: Sandbox | undefined): boolean =>
+  answered !== undefined && target?.id !== answered;
+
+const hasWaited = (targetSince: number | undefined, now: number): boolean =>
+  targetSince !== undefined && now - targetSince >= TARGET_WAIT_MS;
 
 /** In a sandbox that is new since a reset of the node, the device is not held yet. */
 const isResumed = (target: Sandbox | undefined): target is Sandbox =>

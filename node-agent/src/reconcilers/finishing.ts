@@ -11,9 +11,9 @@ const LOOK_MS = 200;
 /** What an agent does for one kind of request in one role. */
 export interface Work {
   readonly role: Entry['role'];
-  requests(): readonly AnyRequest[];
+  readonly requests: () => readonly AnyRequest[];
   /** How many of its reconcilers' runs have not ended. */
-  running(): number;
+  readonly running: () => number;
 }
 
 export class Finishing {
