@@ -50,9 +50,31 @@ static void last_is_not_all(void)
 	       "a last packet that has not the rest of the message");
 }
 
+/*
+ * An acknowledgment has no result, but the PSN of what was executed last. A
+ * responder answers a repeated SEND or WRITE so.
+ */
+static void acknowledged_read(void)
+{
+	struct scripted s;
+	uint64_t id = 0;
+
+	scripted_open(&s);
+	scripted_write(&s, 100, 1);
+	scripted_post(&s, IBV_WR_RDMA_READ, 0, 8, 2);
+	expect(1, scripted_count(&s, WIRE_READ, 300), "a READ is sent");
+	scripted_answer(&s, WIRE_OK, 1);
+	expect(IBV_WC_SUCCESS, scripted_completion(&s, 1000, &id),
+	       "acknowledged: what is before the READ is done");
+	expect(1, id, "acknowledged: it is the WRITE");
+	expect(-1, scripted_completion(&s, 300, &id),
+	       "acknowledged: the READ is not done without its result");
+}
+
 const struct protocol_case protocol_peer_cases[] = {
 	{ "payload of nothing", payload_of_nothing },
 	{ "first packet is all", first_is_all },
 	{ "last packet is not all", last_is_not_all },
+	{ "acknowledged READ", acknowledged_read },
 	{ 0 },
 };
