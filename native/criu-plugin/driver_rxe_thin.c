@@ -9,7 +9,7 @@
 
 #include "driver_rxe_thin.h"
 
-#define PAGE 4096
+#define PAGE 4096ULL
 
 void rxe_record_fields(PB(QueuePair) *record, uint32_t handle, const struct sealift_rxe_qp *qp)
 {
@@ -49,7 +49,7 @@ static void flip_psns(struct sealift_rxe_qp *qp)
 /* The next queue that is created is mapped from the next pages. */
 static uint64_t behind_sq(const struct sealift_rxe_qp *qp)
 {
-	return qp->sq.mmap_offset + (((uint64_t)qp->sq.size + PAGE - 1) & ~(uint64_t)(PAGE - 1));
+	return qp->sq.mmap_offset + ((qp->sq.size + PAGE - 1) & ~(PAGE - 1));
 }
 
 static bool has_offsets(const struct sealift_rxe_qp *qp)

@@ -260,7 +260,7 @@ static void find_room(void)
 		PB(Context) *context = contexts[i].context;
 
 		context->has_free_fd = free_fd && free_fd + needed <= context->max_fd;
-		context->free_fd = context->has_free_fd ? free_fd : 0;
+		context->free_fd = free_fd;
 	}
 }
 

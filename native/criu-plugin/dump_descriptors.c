@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "dump_descriptors.h"
+#include "image.h"
 
-/* image_check.c takes none above; fs.nr_open is that if nobody has raised it. */
-#define MOST (1U << 20)
+/* fs.nr_open is that if nobody has raised it. */
+#define MOST IMAGE_MAX_FD
 /* CRIU opens what it needs itself as low as it can. */
 #define LOWEST 4096U
 #define BITS 8U

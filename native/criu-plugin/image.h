@@ -22,6 +22,7 @@
 #define IMAGE_MAX_CONTEXTS	256U
 #define IMAGE_MAX_OBJECTS	65536U
 #define IMAGE_MAX_HANDLE	(1U << 20)
+#define IMAGE_MAX_FD		(1U << 20)
 #define IMAGE_MAX_BYTES		(512U << 20)
 
 /* Allocators that pair with protobuf-c's free; NULL or -ENOMEM when out of memory. */

@@ -239,7 +239,7 @@ int image_check_context(const PB(Context) *context, const char *name)
 
 	if (strncmp(context->node_path, "/dev/", 5) || strstr(context->node_path, "/../"))
 		return bad(name, "%.64s is no device node", context->node_path);
-	if (!context->n_descriptors || context->max_fd > 1U << 20)
+	if (!context->n_descriptors || context->max_fd > IMAGE_MAX_FD)
 		return bad(name, "no process has the context open");
 	for (size_t i = 0; i < context->n_descriptors; i++)
 		if (context->descriptors[i]->fd > context->max_fd)

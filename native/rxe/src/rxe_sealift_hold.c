@@ -61,6 +61,7 @@ int rxe_hold_settle(struct rxe_dev *rxe, unsigned long timeout)
 	unsigned long index = 0;
 	struct rxe_qp *qp;
 	bool settled;
+	int err = 0;
 
 	while ((qp = rxe_pool_get_next(&rxe->qp_pool, &index))) {
 		settled = rxe_qp_has_settled(qp, receives_ud);
@@ -70,16 +71,21 @@ int rxe_hold_settle(struct rxe_dev *rxe, unsigned long timeout)
 		if (settled)
 			continue;
 
-		if (time_after(jiffies, deadline))
-			return -ETIMEDOUT;
+		if (time_after(jiffies, deadline)) {
+			err = -ETIMEDOUT;
+			break;
+		}
 		if (time_after(jiffies, cut))
 			WRITE_ONCE(rxe->hold.cuts, true);
-		if (fatal_signal_pending(current))
-			return -ERESTARTSYS;
+		if (fatal_signal_pending(current)) {
+			err = -ERESTARTSYS;
+			break;
+		}
 		usleep_range(50, 200);
 	}
+	WRITE_ONCE(rxe->hold.cuts, false);
 
-	return 0;
+	return err;
 }
 
 int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
@@ -98,7 +104,6 @@ int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
 	smp_mb();
 
 	err = rxe_hold_settle(rxe, timeout);
-	WRITE_ONCE(hold->cuts, false);
 	if (!err)
 		return 0;
 

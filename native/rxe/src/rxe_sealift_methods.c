@@ -23,7 +23,7 @@ struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs)
 	return to_rdev(uc->device);
 }
 
-struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs)
+struct rxe_dev *rxe_sealift_lock_any_held(struct uverbs_attr_bundle *attrs)
 {
 	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
 
@@ -33,7 +33,19 @@ struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs)
 	if (mutex_lock_killable(&rxe->hold.lock))
 		return ERR_PTR(-ERESTARTSYS);
 
-	if (!rxe_is_held_fully(&rxe->hold)) {
+	if (!rxe_is_held(&rxe->hold)) {
+		mutex_unlock(&rxe->hold.lock);
+		return ERR_PTR(-EBUSY);
+	}
+
+	return rxe;
+}
+
+struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs)
+{
+	struct rxe_dev *rxe = rxe_sealift_lock_any_held(attrs);
+
+	if (!IS_ERR(rxe) && !rxe_is_held_fully(&rxe->hold)) {
 		mutex_unlock(&rxe->hold.lock);
 		return ERR_PTR(-EBUSY);
 	}

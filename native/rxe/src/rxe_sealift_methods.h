@@ -21,6 +21,8 @@ struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs);
  * -ERESTARTSYS
  */
 struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs);
+/* The same, whatever the hold lets through: -EBUSY only if it is not held. */
+struct rxe_dev *rxe_sealift_lock_any_held(struct uverbs_attr_bundle *attrs);
 void rxe_sealift_unlock(struct rxe_dev *rxe);
 
 /* rxe_sealift_methods.c */

@@ -4,24 +4,6 @@
 
 #include "rxe_sealift_methods.h"
 
-static struct rxe_dev *rxe_sealift_lock_any_held(struct uverbs_attr_bundle *attrs)
-{
-	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
-
-	if (IS_ERR(rxe))
-		return rxe;
-
-	if (mutex_lock_killable(&rxe->hold.lock))
-		return ERR_PTR(-ERESTARTSYS);
-
-	if (!rxe_is_held(&rxe->hold)) {
-		mutex_unlock(&rxe->hold.lock);
-		return ERR_PTR(-EBUSY);
-	}
-
-	return rxe;
-}
-
 /*
  * The caller has the hold's lock, so that nobody obeys a NAK meanwhile. Another
  * one may come. @naks is allocated if user space wants them.

@@ -72,15 +72,10 @@ static bool rxe_nak_dump_qp(struct rxe_qp *qp, struct sealift_rxe_nak *out)
 
 int rxe_naks_settle(struct rxe_dev *rxe)
 {
-	int err;
-
 	/* whoever receives a packet just now queues it before this returns */
 	synchronize_rcu_expedited();
 
-	err = rxe_hold_settle(rxe, msecs_to_jiffies(RXE_NAK_SETTLE_MS));
-	WRITE_ONCE(rxe->hold.cuts, false);
-
-	return err;
+	return rxe_hold_settle(rxe, msecs_to_jiffies(RXE_NAK_SETTLE_MS));
 }
 
 u32 rxe_naks_dump(struct rxe_dev *rxe, struct sealift_rxe_nak *naks, u32 max)

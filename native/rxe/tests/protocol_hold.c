@@ -8,7 +8,6 @@
 #include "expect.h"
 #include "protocol.h"
 #include "scripted.h"
-#include "victim.h"
 
 /* WIRE_RNR, timer code 0, asks for 655.36 ms: the least that the device waits. */
 #define RNR_WAIT_MS 650

@@ -14,6 +14,7 @@
 #include "protocol.h"
 #include "recv_ring.h"
 #include "scripted.h"
+#include "shared.h"
 #include "victim.h"
 
 #define MOST	255		/* what a byte of modify_qp's has room for */
@@ -232,9 +233,7 @@ static void post_long(struct scripted *s, uint32_t first, uint32_t second)
 
 static void receive(struct scripted *s, uint32_t nth, const char *what)
 {
-	struct wire_packet p = scripted_request(s, WIRE_SEND_ONLY, nth);
-
-	wire_send(&s->wire, &p);
+	shared_send(s, s->end.qp, WIRE_SEND_ONLY, nth, 0);
 	expect(0, scripted_completion(s, 1000, NULL), "%s", what);
 }
 
@@ -247,7 +246,6 @@ static void long_requests(void)
 	struct sealift_rxe_srq srq;
 	static unsigned char ring[1 << 16];
 	struct raw_map map;
-	struct wire_packet p;
 	struct scripted s;
 	struct victim v;
 	uint32_t handle;
@@ -257,9 +255,7 @@ static void long_requests(void)
 	post_long(&s, LONGEST, 0);
 	post_long(&s, 1U << 31, 4096);
 	post_long(&s, LONGEST, 200);
-	p = scripted_request(&s, WIRE_SEND_FIRST, 0);
-	p.size = WIRE_MTU;
-	wire_send(&s.wire, &p);
+	shared_send(&s, s.end.qp, WIRE_SEND_FIRST, 0, WIRE_MTU);
 	expect(1, scripted_count(&s, WIRE_ACK, 300),
 	       "a message takes a request, before longer ones");
 	scripted_hold(&s);
@@ -289,9 +285,7 @@ static void long_requests(void)
 	raw_destroy_srq(s.fd, handle);
 
 	scripted_resume(&s);
-	p = scripted_request(&s, WIRE_SEND_LAST, 1);
-	p.size = 100;
-	wire_send(&s.wire, &p);
+	shared_send(&s, s.end.qp, WIRE_SEND_LAST, 1, 100);
 	expect(0, scripted_completion(&s, 1000, NULL), "the message ends");
 	receive(&s, 2, "one of 4 GiB is taken");
 	receive(&s, 3, "and one that ends beyond 2 GiB");
