@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts instructions in what objdump prints.
+import { functionOf } from './symbols.ts';
 
 /**
  * Instructions of each function, by name. The parts that the compiler has split off (`.part.0`, `.isra.0`) belong to their
@@ -13,7 +14,7 @@ export function countInstructions(disassembly: string): ReadonlyMap<string, numb
     const symbol = /^[0-9a-f]+ <([^>]+)>:$/.exec(line)?.[1];
     if (symbol !== undefined) {
       if (name !== '') counts.set(name, (counts.get(name) ?? 0) - padding);
-      name = symbol.includes('.cold') ? '' : (symbol.split('.')[0] ?? '');
+      name = symbol.includes('.cold') ? '' : functionOf(symbol);
       padding = 0;
       continue;
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the functions of a module are, from what nm prints of its object file and from where a kernel has loaded its sections.
+// Where the functions of a module are, from what objdump prints of its object file and from where a kernel has loaded its sections.
 
 export interface Placed {
   readonly name: string;

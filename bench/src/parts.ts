@@ -28,11 +28,15 @@ const figuresOf = async ({ out }: Place, name: string): Promise<Figure[]> =>
 /** A program of bench/ that writes its figures to `<out>/<name>.json`, run in the builder in a namespace of its own. */
 const isolated =
   (name: string, program: string, on: string) =>
-  async ({ top, out }: Place): Promise<Result> => {
-    await mkdir(out, { recursive: true });
-    await run(`${top}bench/native/run.sh`, [program, out]);
-    return { figures: await figuresOf({ top, out }, name), on };
+  async (place: Place): Promise<Result> => {
+    await inBuilder(place, program);
+    return { figures: await figuresOf(place, name), on };
   };
+
+async function inBuilder({ top, out }: Place, program: string): Promise<void> {
+  await mkdir(out, { recursive: true });
+  await run(`${top}bench/native/run.sh`, [program, out]);
+}
 
 /** A program of bench/ that writes its figures to `<out>/<name>.json` and measures on the lab. */
 const onLab =
@@ -59,7 +63,7 @@ export const parts = {
     what: 'instructions of the packet path, stock driver (floor) and Sealift’s: what a message executes, and what is in the object code',
     run: async (place) => {
       const on = 'an emulated CPU that is stepped; object code of the builder’s compiler';
-      await isolated('packet', 'packet/main.ts', on)(place);
+      await inBuilder(place, 'packet/main.ts');
       const lab = process.env['LAB'] ?? `${place.top}build/lab`;
       await run(process.execPath, [`${place.top}bench/packet/trace.ts`, place.top, lab, place.out]);
       return { figures: await figuresOf(place, 'packet'), on };

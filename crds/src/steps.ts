@@ -50,6 +50,9 @@ export const Bytes = z
   .meta({ description: 'Bytes of the images, by kind.' });
 export type Bytes = z.infer<typeof Bytes>;
 
+export const totalOf = ({ pages = 0, verbs = 0, rootfs = 0 }: Bytes = {}): number =>
+  pages + verbs + rootfs;
+
 export const ObjectCounts = z
   .object({
     qp: Count.optional().meta({ description: 'Queue pairs.' }),

@@ -5,9 +5,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
-import { install, render, renderAll } from '../testing/chart.ts';
+import { chart, install, render, renderAll } from '../testing/chart.ts';
 
-const chart = join(import.meta.dirname, '..', '..', 'charts', 'sealift');
 const found = binaries();
 const { directory = '' } = { ...found } as { directory?: string };
 const hasHelm = existsSync(join(directory, 'helm'));

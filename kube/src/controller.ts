@@ -43,7 +43,6 @@ export class Controller {
   readonly #options: ControllerOptions;
   readonly #clock: Clock;
   #runs = 0;
-  #running = 0;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -53,7 +52,7 @@ export class Controller {
 
   /** How many keys run at this moment. */
   get running(): number {
-    return this.#running;
+    return this.queue.inWork;
   }
 
   enqueue(key: string): void {
@@ -78,10 +77,8 @@ export class Controller {
       const key = await this.queue.take(accepts);
       if (key === undefined) return;
       try {
-        this.#running++;
         await this.#one(key, signal);
       } finally {
-        this.#running--;
         this.queue.done(key);
       }
     }

@@ -23,7 +23,7 @@ export type Listener<T> = (key: string, after: T | undefined, before: T | undefi
 const minBackoffMs = 500;
 const maxBackoffMs = 15_000;
 /** How long neither list nor watch may succeed before the cache is taken for out of date: several attempts, and a failover. */
-export const staleMs = 120_000;
+const staleMs = 120_000;
 
 export class Informer<T extends ApiObject> {
   readonly #options: InformerOptions<T>;
@@ -39,11 +39,6 @@ export class Informer<T extends ApiObject> {
   constructor(options: InformerOptions<T>) {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
-  }
-
-  /** True after the first complete list. */
-  get hasSynced(): boolean {
-    return this.#hasSynced;
   }
 
   /** Resolves after the first complete list. */
@@ -204,4 +199,12 @@ export function deepFreeze<T>(value: T): T {
     for (const child of Object.values(value)) deepFreeze(child);
   }
   return value;
+}
+
+/** Of several caches; undefined: each says what is there. */
+export function problemOf(
+  all: readonly { readonly problem: string | undefined }[],
+): string | undefined {
+  const found = new Set(all.flatMap((one) => one.problem ?? []));
+  return found.size > 0 ? [...found].join(' ') : undefined;
 }

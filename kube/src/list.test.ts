@@ -2,7 +2,7 @@
 // Lists of a large cluster: page by page, item by item, and what a server that is busy asks of its clients.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { manyPod, ManyPods } from '../testing/many-pods.ts';
+import { manyPod as pod, ManyPods } from '../testing/many-pods.ts';
 import type { Api, ListOptions } from './api.ts';
 import { BaseClock, FakeClock, jittered, type Timer } from './clock.ts';
 import { ApiError, retryAfterMs } from './errors.ts';
@@ -10,8 +10,6 @@ import { Informer } from './informer.ts';
 import { silent } from './logger.ts';
 import { pods } from './resource.ts';
 import { WorkQueue } from './work-queue.ts';
-
-const pod = manyPod;
 
 describe('a list', () => {
   it('of 20,000 pods never has more than a page in memory', { timeout: 120_000 }, async () => {

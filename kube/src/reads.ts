@@ -14,6 +14,9 @@ export async function unlessNotFound<T>(call: Promise<T>): Promise<T | undefined
   }
 }
 
+/** A field selector: pods whose sandboxes are there. */
+export const NOT_ENDED = 'status.phase!=Succeeded,status.phase!=Failed';
+
 /**
  * Shows objects as the API server has them now, one at a time. None is kept: a list of a whole cluster may be larger than the
  * memory of this process.

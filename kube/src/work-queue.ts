@@ -38,6 +38,11 @@ export class WorkQueue {
     return count;
   }
 
+  /** How many keys were taken and not given back. */
+  get inWork(): number {
+    return this.#processing.size;
+  }
+
   add(key: string): void {
     if (this.#closed) return;
     this.#dirty.add(key);

@@ -7,7 +7,7 @@ import { parseAllDocuments } from 'yaml';
 import type { TestServer } from './api-server.ts';
 import type { Manifest } from './definitions.ts';
 
-const chart = join(import.meta.dirname, '..', '..', 'charts', 'sealift');
+export const chart = join(import.meta.dirname, '..', '..', 'charts', 'sealift');
 
 /**
  * @param values `name=value` of helm's `--set`

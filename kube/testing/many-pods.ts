@@ -5,11 +5,11 @@ import { runInNewContext } from 'node:vm';
 import { Client } from '../src/client.ts';
 import type { Query, Rest, RestRequest } from '../src/rest.ts';
 
-export const MiB = 2 ** 20;
+const MiB = 2 ** 20;
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-export function heapUsed(): number {
+function heapUsed(): number {
   collect();
   return process.memoryUsage().heapUsed;
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // How far a request is, as a person reads it: its steps with their times, bytes, and where it goes. Pure.
-import { summaryOf } from '../../crds/src/index.ts';
-import type {
-  Bytes,
-  CheckpointRequest,
-  MigrationRequest,
-  RestoreRequest,
-  Step,
-  StepName,
+import {
+  summaryOf,
+  totalOf,
+  type Bytes,
+  type CheckpointRequest,
+  type MigrationRequest,
+  type RestoreRequest,
+  type Step,
+  type StepName,
 } from '../../crds/src/index.ts';
 import { duration, size } from './output.ts';
 import { hasSucceeded } from './requests.ts';
@@ -110,7 +111,7 @@ function lineOf(request: Request, name: StepName, now: number): StepLine {
   const bytes = bytesOf(request);
   const most = name === 'transfer' ? limitOf(request) : undefined;
   const limit = most === undefined ? '' : `at most ${size(most)}/s`;
-  const moved = step.endTime && (name === 'dump' || name === 'transfer') ? sum(bytes) : 0;
+  const moved = step.endTime && (name === 'dump' || name === 'transfer') ? totalOf(bytes) : 0;
   return {
     name,
     state: step.endTime ? 'ended' : 'runs',
@@ -128,15 +129,13 @@ const bytesOf = (request: Request): Bytes | undefined =>
 const limitOf = (request: Request): number | undefined =>
   request.kind === 'MigrationRequest' ? request.status?.sourceAgent?.bytesPerSecond : undefined;
 
-const sum = ({ pages = 0, verbs = 0, rootfs = 0 }: Bytes = {}): number => pages + verbs + rootfs;
-
 /** How it ended, in one or two sentences. */
 export function outcomeOf(request: Request): string {
   const message = summaryOf(request)?.message ?? '';
   if (!hasSucceeded(request)) return `${summaryOf(request)?.reason ?? 'Failed'}: ${message}`;
   if (request.kind !== 'MigrationRequest' || request.spec.dryRun) return message;
   const { blackoutMs } = request.status?.report ?? {};
-  const bytes = sum(bytesOf(request));
+  const bytes = totalOf(bytesOf(request));
   const pause = blackoutMs === undefined ? undefined : `blackout ${duration(blackoutMs)}`;
   const figures = [pause, bytes > 0 ? size(bytes) : undefined].filter((one) => one !== undefined);
   return figures.length > 0 ? `${message} (${figures.join(', ')})` : message;

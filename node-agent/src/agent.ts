@@ -8,6 +8,7 @@ import {
   Informer,
   keyOf,
   migrationRequests,
+  problemOf,
   realClock,
   restoreRequests,
   type Api,
@@ -101,8 +102,7 @@ export class Agent {
 
   /** Which kinds of request it does not follow, and why; undefined: it follows all of them. */
   get problem(): string | undefined {
-    const all = this.#informers.flatMap((one) => one.problem ?? []);
-    return all.length > 0 ? [...new Set(all)].join(' ') : undefined;
+    return problemOf(this.#informers);
   }
 
   /** Serves until the signal aborts. */
@@ -140,10 +140,10 @@ export class Agent {
 
   /**
    * Begins nothing for a further pod.
-   * @returns when everything that has begun is over and reported, at the latest after `limitMs`
+   * @returns when everything that has begun is over and reported, at the latest after 45 s
    */
-  finish(limitMs: number): Promise<void> {
-    return this.#finishing.finish(limitMs);
+  finish(): Promise<void> {
+    return this.#finishing.finish();
   }
 
   /** The request that names the pod as its target. */
@@ -323,8 +323,7 @@ export class Agent {
       const request = informer.get(key);
       return role !== undefined && request !== undefined && isInProgress(journal, request, role);
     };
-    const mayRun = (key: string): boolean =>
-      role === undefined || this.#finishing.mayRun(informer.get(key), role);
+    const mayRun = (key: string): boolean => this.#finishing.mayRun(informer.get(key), role);
     const controller = new Controller({
       name,
       reconcile: (key, context) => (mayRun(key) ? loop(key, context) : Promise.resolve()),
@@ -339,8 +338,8 @@ export class Agent {
       controller.enqueue(key);
     });
     this.#controllers.push(controller);
-    const requests = () => (role === undefined ? [] : informer.list());
-    this.#finishing.add({ role: role ?? 'source', requests, running: () => controller.running });
+    const requests = () => informer.list();
+    this.#finishing.add({ role, requests, running: () => controller.running });
     return controller;
   }
 

@@ -35,8 +35,6 @@ import { Registration } from './node/registration.ts';
 import { readyChecks } from './readiness.ts';
 
 const VERSION = '0.1.0';
-/** For pods that are locked when the agent's pod is deleted, as for an update. Shorter than the pod's grace period. */
-const FINISH_MS = 45_000;
 const log = makeLogger('sealift-agent');
 
 /** An agent that cannot keep a journal serves nobody. It says why on the Node object, until its node is mended. */
@@ -98,7 +96,7 @@ async function serve(
       return { listen: () => server.listen(config.socketPath), close: () => server.close() };
     },
   });
-  ending.finish = () => agent.finish(FINISH_MS);
+  ending.finish = () => agent.finish();
   const { nodeName, address, namespace } = config;
   const { podIp } = node;
   const podNetwork =

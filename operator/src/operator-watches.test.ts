@@ -85,7 +85,7 @@ async function askedAboutPods(options: Partial<OperatorOptions>, count: number):
   const stop = new AbortController();
   const operator = new Operator({ api, log: silent, ...options });
   const run = operator.run(stop.signal);
-  await expect.poll(() => operator.synced && asked.size).toBe(count);
+  await expect.poll(() => operator.problem === undefined && asked.size).toBe(count);
   await sleep(50);
   stop.abort();
   await run;

@@ -12,6 +12,7 @@ import {
   namespaces,
   nodes,
   pods,
+  problemOf,
   realClock,
   reconciler,
   restoreRequests,
@@ -68,22 +69,16 @@ type Followed = Pick<Informer<never>, 'problem'>;
 
 export class Operator {
   readonly #options: OperatorOptions;
-  #synced = false;
   #informers: readonly Followed[] = [];
 
   constructor(options: OperatorOptions) {
     this.#options = options;
   }
 
-  get synced(): boolean {
-    return this.#synced;
-  }
-
   /** Which kinds it does not follow, and why; undefined: it follows all of them. */
   get problem(): string | undefined {
-    const all = this.#informers.flatMap((one) => one.problem ?? []);
-    if (all.length > 0) return [...new Set(all)].join(' ');
-    return this.#synced ? undefined : 'Not every kind is listed yet.';
+    if (this.#informers.length === 0) return 'Not every kind is listed yet.';
+    return problemOf(this.#informers);
   }
 
   /** Runs until the signal aborts. */
@@ -211,7 +206,6 @@ export class Operator {
     this.#informers = informers;
     const running = informers.map((informer) => informer.run(signal));
     await Promise.race([Promise.all(informers.map((one) => one.synced)), Promise.all(running)]);
-    this.#synced = !signal.aborted;
     moves.open((key) => migration.enqueue(key));
     const controllers = [migration, checkpoint, restore, nodeTrigger];
     await Promise.all([

@@ -17,9 +17,6 @@ export interface AgentParts extends NodeParts {
   readonly log: Logger;
 }
 
-/** As node-agent/src/main.ts has it. */
-const FINISH_MS = 45_000;
-
 /** Runs the agent until its process dies. */
 export async function runAgent(process: Process, parts: AgentParts): Promise<void> {
   const { machine, server, log } = parts;
@@ -35,7 +32,7 @@ export async function runAgent(process: Process, parts: AgentParts): Promise<voi
     socket: (handlers) => simulatedSocket(process, machine, handlers),
     clock: process.clock,
   });
-  process.finish = () => agent.finish(FINISH_MS);
+  process.finish = () => agent.finish();
   await agent.run(process.stop.signal);
 }
 

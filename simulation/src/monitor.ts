@@ -128,13 +128,11 @@ export class Monitor {
     for (const handover of this.#handovers.values()) {
       const { request, answering, nak } = handover;
       if (!answering || request.kind !== 'MigrationRequest') continue;
-      const { podUID } = (request.status?.['source'] ?? {}) as { podUID?: string };
-      const [source] = this.#sandboxes(({ podUid }) => podUid === podUID);
       const [target] = this.#sandboxes(
         ({ podUid }) => this.#requestUidOf.get(podUid) === request.metadata.uid,
       );
       const sides = {
-        ...{ source: source?.sandbox, target: target?.sandbox },
+        ...{ source: this.#sourceOf(request), target: target?.sandbox },
         targetRuns: target?.states.includes('Running') ?? false,
       };
       const { now } = this.#simulation.timeline;
@@ -145,10 +143,9 @@ export class Monitor {
     }
   }
 
-  #tell({ status }: StoredObject): NakRecord | undefined {
+  #sourceOf({ status }: StoredObject): Sandbox | undefined {
     const { podUID } = (status?.['source'] ?? {}) as { podUID?: string };
-    const [source] = this.#sandboxes(({ podUid }) => podUid === podUID);
-    return tellSource(source?.sandbox, this.#simulation.timeline.now);
+    return this.#sandboxes(({ podUid }) => podUid === podUID)[0]?.sandbox;
   }
 
   #sandboxes(is: (sandbox: Sandbox) => boolean): { sandbox: Sandbox; states: string[] }[] {
@@ -205,8 +202,9 @@ export class Monitor {
     const answering =
       known.answering ??
       (isCommitted ? newAnsweringRecord(this.#simulation.timeline.now) : undefined);
-    const nak = known.nak ?? (isCommitted && !known.answering ? this.#tell(after) : undefined);
     const { now } = this.#simulation.timeline;
+    const isNew = isCommitted && !known.answering;
+    const nak = known.nak ?? (isNew ? tellSource(this.#sourceOf(after), now) : undefined);
     const aborted = decision?.outcome === 'Aborted' ? { abortedAt: known.abortedAt ?? now } : {};
     this.#handovers.set(uid, { ...known, request: after, decision, answering, nak, ...aborted });
   }

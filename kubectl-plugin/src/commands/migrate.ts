@@ -44,7 +44,7 @@ export const migrate: Command = {
   run: async (invocation) => {
     const { values, args, cluster, signal } = invocation;
     const { api, namespace } = cluster();
-    priorityIn(values);
+    const priority = priorityIn(values);
     const named: Pod[] = [];
     for (const name of args) {
       const found = await podsNamed(api, namespace, name, signal);
@@ -54,7 +54,7 @@ export const migrate: Command = {
     if (pods.size === 0) return nothing(invocation);
     if (values['dry-run'] === true) return explainPods(invocation, [...pods.values()]);
     await refuseWithoutLanding(invocation, [...pods.values()]);
-    return migratePods(invocation, [...pods.values()]);
+    return migratePods(invocation, [...pods.values()], priority);
   },
 };
 
@@ -89,14 +89,14 @@ async function refuseWithoutLanding(
   }
 }
 
-export async function migratePods(
+async function migratePods(
   invocation: Invocation,
   pods: readonly Pod[],
+  priority: number | undefined,
 ): ReturnType<Command['run']> {
   const { values, cluster, signal } = invocation;
   const { api } = cluster();
   const targetNodeName = textIn(values, 'to');
-  const priority = priorityIn(values);
   const requests = await madeSoFar(invocation, pods, ({ metadata: { name, namespace } }) => {
     const spec = {
       podName: name,

@@ -40,8 +40,7 @@ export interface RegistrationParts {
   /** The network by which a pod that moves here keeps its address, or why it gets another one. Absent: nobody wants to know. */
   readonly podNetwork?:
     ((signal?: AbortSignal) => Promise<PodNetworkDescription | string>) | undefined;
-  /** @param known what it returned last */
-  readonly describe: (known: NodeDescription | undefined) => Promise<NodeDescription>;
+  readonly describe: () => Promise<NodeDescription>;
 }
 
 export class Registration {
@@ -100,7 +99,7 @@ export class Registration {
   async #describe(): Promise<NodeDescription> {
     const { describe, log } = this.#parts;
     const before = this.#description?.problem?.message;
-    this.#description = await describe(this.#description);
+    this.#description = await describe();
     const { problem } = this.#description;
     if (problem && problem.message !== before)
       log.error({ ...problem }, 'this node lacks something');

@@ -25,10 +25,11 @@ export function mayGoOn(
 }
 
 /** The same, and its part is not over. Of one that has finished, what is left in the journal stays there until it is deleted. */
-export const isUnderWay = (journal: Journal, request: AnyRequest, role: Entry['role']): boolean =>
-  mayGoOn(journal, request, role) &&
-  !isOver(journal.get(request.metadata.uid, role) ?? { stage: 'Gone' }) &&
-  !isFinished(request);
+export function isUnderWay(journal: Journal, request: AnyRequest, role: Entry['role']): boolean {
+  const entry = journal.get(request.metadata.uid, role);
+  if (entry === undefined || isOver(entry) || isFinished(request)) return false;
+  return mayGoOn(journal, request, role);
+}
 
 /** Whether the request is decided, or the agent has begun something that it has not ended or undone. */
 export function isInProgress(

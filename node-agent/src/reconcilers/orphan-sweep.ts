@@ -14,6 +14,7 @@ import {
   realClock,
   restoreRequests,
   unlessNotFound,
+  visit,
   withFaults,
   type Api,
   type Clock,
@@ -209,12 +210,10 @@ export class OrphanSweep {
   async #ownedIds(): Promise<Set<string>> {
     const ids = new Set<string>();
     for (const resource of Object.values(resources)) {
-      const each = (item: unknown): void => {
-        const fields = item as RequestFields;
+      const unparsed = { ...resource, parse: (item: unknown) => item as RequestFields };
+      await visit(this.#deps.api, unparsed, {}, (fields) => {
         if (this.#mayBeHere(fields)) for (const id of idsOf(fields)) ids.add(id);
-      };
-      const { items } = await this.#deps.api.list(resource, { each });
-      for (const item of items) each(item);
+      });
     }
     return ids;
   }

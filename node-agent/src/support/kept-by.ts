@@ -24,9 +24,6 @@ export function claimedBy(pod: Pod): string[] {
 export const hasEnded = ({ status }: Pod): boolean =>
   status.phase === 'Succeeded' || status.phase === 'Failed';
 
-/** The same, as a field selector. */
-export const NOT_ENDED = 'status.phase!=Succeeded,status.phase!=Failed';
-
 const isMarked = ({ metadata }: Pod): boolean =>
   metadata.labels[labels.podIp] !== undefined && !(annotations.mirror in metadata.annotations);
 

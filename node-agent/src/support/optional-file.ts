@@ -13,6 +13,20 @@ export function textOf(path: string): Promise<string | undefined> {
   return ifExists(readFile(path, 'utf8'));
 }
 
+/** What a file of JSON says; undefined: there is none, or it was not written to its end. */
+export async function noteIn<T>(
+  path: string,
+  schema: { parse(json: unknown): T },
+): Promise<T | undefined> {
+  const text = await textOf(path);
+  if (text === undefined) return undefined;
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
 async function ifExists<T>(read: Promise<T>): Promise<T | undefined> {
   try {
     return await read;

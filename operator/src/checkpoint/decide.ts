@@ -21,7 +21,7 @@ import { refuseCompeting } from '../requests/competing-requests.ts';
 import { pollMs } from '../requests/deadlines.ts';
 import { remainingMs, type Finished } from '../requests/finished.ts';
 import type { Refusal } from '../refusal.ts';
-import { StatusDraft } from '../requests/status-draft.ts';
+import { pick, StatusDraft } from '../requests/status-draft.ts';
 import { refuseAnyController } from '../target-pod/controllers.ts';
 import { refusePeers, refusePod } from '../target-pod/pod-rules.ts';
 import { sharedVolumeRefusals } from '../target-pod/volume-rules.ts';
@@ -166,9 +166,7 @@ function restorability(request: CheckpointRequest, now: number): OwnStatus | und
 }
 
 /** What the operator has written, to be written again with one part changed. */
-function ownOf({ status }: CheckpointRequest): OwnStatus {
-  return Object.fromEntries(ownedStatus.map((key) => [key, status?.[key]]));
-}
+const ownOf = ({ status }: CheckpointRequest): OwnStatus => pick(status, ownedStatus);
 
 /** How long a deleted request waits for the agent of a node that has none. */
 export const abandonMs = 600_000;

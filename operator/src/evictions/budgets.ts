@@ -18,7 +18,7 @@ export interface BudgetSeen {
 }
 
 /** What there is in the budget's namespace. */
-export interface Surroundings {
+interface Surroundings {
   /** Those that the requests name, at least. */
   readonly pods: readonly Pod[];
   readonly requests: readonly MigrationRequest[];

@@ -13,6 +13,7 @@ import {
 import {
   Controller,
   Informer,
+  NOT_ENDED,
   pods,
   type Api,
   type Clock,
@@ -63,9 +64,6 @@ export const guardPods: Resource<GuardPod> = {
   },
 };
 
-/** One that ends leaves the list as if it were deleted. */
-const notEnded = 'status.phase!=Succeeded,status.phase!=Failed';
-
 /** Pure. */
 export function guarded(
   all: readonly GuardPod[],
@@ -102,7 +100,8 @@ export class EvictionGuard {
     this.#parts = parts;
     const { api, log, clock } = parts;
     const keep = ({ isCandidate }: GuardPod): boolean => isCandidate;
-    const selection = { fieldSelector: notEnded };
+    // One that ends leaves the list as if it were deleted.
+    const selection = { fieldSelector: NOT_ENDED };
     this.informer = new Informer({ api, resource: guardPods, log, clock, selection, keep });
     this.#controller = new Controller({
       name: 'eviction-guard',

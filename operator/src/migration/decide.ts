@@ -49,6 +49,7 @@ import {
 } from '../requests/handover.ts';
 import { failureHints, sentences } from '../requests/message.ts';
 import { makeReport } from '../requests/report.ts';
+import { pick } from '../requests/status-draft.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
 import {
   afterCommit,
@@ -325,7 +326,7 @@ function recover(
 /** Finished: the agents may still complete the report, and nothing may be left behind. */
 function afterFinish(observed: Observed, now: number): MigrationPlan {
   const { status } = observed.request;
-  const own = Object.fromEntries(ownedStatus.map((key) => [key, status?.[key]]));
+  const own = pick<OwnStatus>(status, ownedStatus);
   const report = makeReport(status ?? {});
   const late = afterReturn(observed, now);
   if (late) {

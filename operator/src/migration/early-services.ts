@@ -2,7 +2,12 @@
 // Services that lead to a target before the decision. A target has its pod's labels from its creation, and its readiness gate
 // keeps it out of Services; not out of one that publishes the addresses of pods that are not ready (docs/adr/0013, docs/adr/0038).
 import { z } from 'zod';
-import { ObjectMeta, type Finding, type MigrationRequest } from '../../../crds/src/index.ts';
+import {
+  ObjectMeta,
+  selects,
+  type Finding,
+  type MigrationRequest,
+} from '../../../crds/src/index.ts';
 import { listParsed, type Api, type Pod, type Resource } from '../../../kube/src/index.ts';
 
 const Service = z.object({
@@ -26,9 +31,9 @@ export const services: Resource<Service> = {
 
 /** One without a selector leads to what somebody else has written down. */
 function leadsEarly({ spec }: Service, { metadata }: Pod): boolean {
-  const wanted = Object.entries(spec.selector ?? {});
-  if (spec.publishNotReadyAddresses !== true || wanted.length === 0) return false;
-  return wanted.every(([key, value]) => metadata.labels[key] === value);
+  const matchLabels = spec.selector ?? {};
+  if (spec.publishNotReadyAddresses !== true || Object.keys(matchLabels).length === 0) return false;
+  return selects({ matchLabels }, metadata.labels);
 }
 
 /** For a dry run that begins. @returns names */

@@ -23,6 +23,7 @@ import {
   pollMs,
 } from './deadlines.ts';
 import { remainingMs } from './finished.ts';
+import { pick } from './status-draft.ts';
 import type { HandoverDraft } from './handover-draft.ts';
 import type {
   HandoverCondition,
@@ -312,8 +313,7 @@ export function planRemaining<S extends HandoverStatus>(
   const waitMs = remainingMs(observed.finished, ttl, now);
   if (waitMs <= 0) return { status: undefined, effects: [{ type: 'DeleteRequest' }] };
   const seen = observed.finished?.seen;
-  const own = status as Partial<S> | undefined;
-  const kept = Object.fromEntries(owned.map((key) => [key, own?.[key]])) as unknown as S;
+  const kept = pick(status as S | undefined, owned);
   return { status: seen && { ...kept, finishedSeen: seen }, effects, requeueAfterMs: waitMs };
 }
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The figures of a handover, from what both agents report. Pure.
-import type {
-  Bytes,
-  Identity,
-  Report,
-  Same,
-  SourceAgent,
-  Step,
-  StepName,
-  TargetAgent,
+import {
+  totalOf,
+  type Bytes,
+  type Identity,
+  type Report,
+  type Same,
+  type SourceAgent,
+  type Step,
+  type StepName,
+  type TargetAgent,
 } from '../../../crds/src/index.ts';
 
 export interface ReportInput {
@@ -48,9 +49,7 @@ export function makeReport(input: ReportInput): Report | undefined {
 
 /** Undefined where either is not known. */
 function rate(bytes: Bytes | undefined, ms: number | undefined): number | undefined {
-  if (!bytes || !ms) return undefined;
-  const { pages = 0, verbs = 0, rootfs = 0 } = bytes;
-  return Math.round(((pages + verbs + rootfs) * 1000) / ms);
+  return bytes && ms ? Math.round((totalOf(bytes) * 1000) / ms) : undefined;
 }
 
 function steps(list: readonly Step[] | undefined): Map<StepName, Step> {

@@ -72,7 +72,7 @@ export class StatusDraft<C extends string, S extends DraftStatus, E> {
 }
 
 /** Only what is there: a status is compared and published without undefined fields. */
-function pick<S>(status: S | undefined, keys: readonly (keyof S)[]): S {
+export function pick<S>(status: S | undefined, keys: readonly (keyof S)[]): S {
   const entries = keys.map((key) => [key, status?.[key]] as const);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as S;
 }

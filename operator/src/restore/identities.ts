@@ -8,7 +8,7 @@ import type { Observed, PodIdentity } from './types.ts';
 type Identity = Observed['identity'];
 
 /** A pod that takes an address meanwhile is seen late. It may as well take it between a look and the creation. */
-export const identityMs = 10_000;
+const identityMs = 10_000;
 
 interface Known {
   readonly uid: string;

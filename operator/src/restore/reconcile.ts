@@ -11,6 +11,7 @@ import {
 import {
   checkpointRequests,
   keyOf,
+  NOT_ENDED,
   pods,
   restoreRequests,
   splitKey,
@@ -139,8 +140,8 @@ async function readIdentity(
     };
     const isAsking = device !== undefined || source[annotations.networks] !== undefined;
     // A pod that has ended has neither addresses nor a device.
-    const fieldSelector = 'status.phase!=Succeeded,status.phase!=Failed';
-    if (isAsking) await visit(dependencies.api, pods, { fieldSelector, signal }, visitor);
+    const selection = { fieldSelector: NOT_ENDED, signal };
+    if (isAsking) await visit(dependencies.api, pods, selection, visitor);
     const plan = planAddresses({ source, namespace, wanted, owners, configs });
     return 'reason' in plan ? plan : { ...plan, keepsDevice };
   } catch (error) {

@@ -74,11 +74,10 @@ export class PodAddresses {
   async read(netns: string, isGiven: (address: string) => boolean): Promise<Fabric> {
     const interfaces: FabricInterface[] = [];
     for (const on of await this.#devices(netns)) {
-      const all = await this.#addresses(on);
+      const { mtu, all } = await this.#addresses(on);
       const addresses = all
         .filter(({ found, address }) => isKernels(found) || isGiven(address.address))
         .map(({ address }) => address);
-      const { mtu } = await this.#calls.interfaceInfo(netns, on.ifname);
       if (addresses.length <= MAX_FABRIC_ADDRESSES)
         interfaces.push({ name: on.ifname, mtu, addresses });
     }
@@ -191,29 +190,32 @@ export class PodAddresses {
 
   async #state(on: DeviceOn): Promise<InterfaceState> {
     const gids = await this.#gids(on);
-    const addresses = (await this.#addresses(on)).map(({ address }) => address);
-    return { addresses, gids };
+    const { all } = await this.#addresses(on);
+    return { addresses: all.map(({ address }) => address), gids };
   }
 
   async #gids({ netns, device }: DeviceOn): Promise<GidTable> {
     return new Map((await this.#calls.gids(netns, device)).map(({ index, gid }) => [index, gid]));
   }
 
-  /** In an order in which adding them makes the same interface: the kernel lists the newest IPv6 address first. */
-  async #addresses(
-    on: DeviceOn,
-  ): Promise<{ found: addon.InterfaceAddress; address: FabricAddress }[]> {
+  /** In an order in which adding them makes the same interface: the kernel lists the newest IPv6 address first. And the MTU. */
+  async #addresses(on: DeviceOn): Promise<{
+    mtu: number;
+    all: { found: addon.InterfaceAddress; address: FabricAddress }[];
+  }> {
     const { netns, ifname, device } = on;
     const gids = (await this.#calls.gids(netns, device)).filter(
       ({ netdev }) => netdev === undefined || netdev === ifname,
     );
-    const { addresses } = await this.#calls.interfaceInfo(netns, ifname);
+    const { mtu, addresses } = await this.#calls.interfaceInfo(netns, ifname);
     const ipv6 = addresses.filter(({ family }) => family === 'ipv6').reverse();
-    return [...addresses.filter(({ family }) => family === 'ipv4'), ...ipv6].map((found) => {
+    const ordered = [...addresses.filter(({ family }) => family === 'ipv4'), ...ipv6];
+    const all = ordered.map((found) => {
       const gid = gidOf(found);
       const gidIndex = gids.find((one) => one.gid === gid)?.index;
       return { found, address: fabricAddress(found, ifname, gidIndex) };
     });
+    return { mtu, all };
   }
 }
 

@@ -68,6 +68,9 @@ const counted: Partial<Record<RxeObject['kind'], keyof ObjectCounts>> = {
   ah: 'ah',
 };
 
+/** Of the files that move with the pod; undefined: too many to count. */
+type FileBytes = () => Promise<number | undefined>;
+
 export class PodInspector {
   readonly #parts: PodInspectorParts;
 
@@ -83,13 +86,16 @@ export class PodInspector {
       const message = `Pod ${pod.podUid} has no running container on this node. Wait until the pod is Running.`;
       return { findings: [{ reason: 'PodNotFound', message }] };
     }
+    // The walk may be long. Only what needs it fails where it cannot be done.
+    let counted: Promise<number | undefined> | undefined;
+    const fileBytes = () => (counted ??= podFilesSize(this.#parts.host, pod.podUid, containers));
     const findings = new Map<string, Failure>();
     const add = (error: unknown): void => {
       if (!(error instanceof AgentError)) throw error;
       const { code, message } = reasonOf(error);
       if (findings.size < MAX_FINDINGS) findings.set(message, { code, message });
     };
-    for (const check of this.#checks(first.netns, containers, pod)) {
+    for (const check of this.#checks(first.netns, containers, { ...pod, fileBytes })) {
       try {
         for await (const error of check()) add(error);
       } catch (error) {
@@ -97,7 +103,7 @@ export class PodInspector {
       }
     }
     const objects = await this.#objects(first.netns).catch(add);
-    const bytes = await this.#bytes(pod.podUid, containers).catch(add);
+    const bytes = await this.#bytes(containers, fileBytes).catch(add);
     return {
       findings: [...findings.values()].map(({ code, message }) => ({
         reason: code,
@@ -109,7 +115,11 @@ export class PodInspector {
     };
   }
 
-  #checks(netns: string, containers: readonly Container[], pod: InspectedPod): (() => Findings)[] {
+  #checks(
+    netns: string,
+    containers: readonly Container[],
+    pod: InspectedPod & { fileBytes: FileBytes },
+  ): (() => Findings)[] {
     const { exec, unmovable, links, clusterSockets, deviceObjects, addresses } = this.#parts;
     const { names, clusterAddresses, isGiven, checkPeers, checkBandwidth } = pod;
     const least = (): Promise<number> => this.#least(pod, containers);
@@ -141,12 +151,11 @@ export class PodInspector {
 
   /** What has to be sent at least. Files are counted only where a limit makes them matter. */
   async #least(
-    { podUid, bandwidth }: InspectedPod,
+    { bandwidth, fileBytes }: Pick<InspectedPod, 'bandwidth'> & { fileBytes: FileBytes },
     containers: readonly Container[],
   ): Promise<number> {
-    const { host } = this.#parts;
-    const { anon } = await podMemory(host, containers);
-    return bandwidth ? anon + ((await podFilesSize(host, podUid, containers)) ?? 0) : anon;
+    const { anon } = await podMemory(this.#parts.host, containers);
+    return bandwidth ? anon + ((await fileBytes()) ?? 0) : anon;
   }
 
   /** RDMA objects of the pod's processes; the kernel's own have no context. */
@@ -161,10 +170,9 @@ export class PodInspector {
     return counts;
   }
 
-  async #bytes(podUid: string, containers: readonly Container[]): Promise<Bytes> {
-    const { host } = this.#parts;
-    const { anon, shmem } = await podMemory(host, containers);
-    const rootfs = await podFilesSize(host, podUid, containers);
+  async #bytes(containers: readonly Container[], fileBytes: FileBytes): Promise<Bytes> {
+    const { anon, shmem } = await podMemory(this.#parts.host, containers);
+    const rootfs = await fileBytes();
     return { pages: anon + shmem, ...(rootfs !== undefined && { rootfs }) };
   }
 

@@ -7,7 +7,7 @@ import { mkdir, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { isErrno } from '../../support/errors.ts';
-import { textOf } from '../../support/optional-file.ts';
+import { noteIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
 
 const CniDirectories = z.array(
@@ -21,15 +21,8 @@ type CniDirectories = z.infer<typeof CniDirectories>;
 
 const fileIn = (stateDir: string): string => join(stateDir, 'cni-directories.json');
 
-async function noted(stateDir: string): Promise<CniDirectories> {
-  const text = await textOf(fileIn(stateDir));
-  try {
-    return text === undefined ? [] : CniDirectories.parse(JSON.parse(text));
-  } catch {
-    // One that was not written to its end.
-    return [];
-  }
-}
+const noted = async (stateDir: string): Promise<CniDirectories> =>
+  (await noteIn(fileIn(stateDir), CniDirectories)) ?? [];
 
 /** @returns false: somebody else has made it at this moment */
 async function makeOne(path: string): Promise<boolean> {

@@ -4,7 +4,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { textOf } from '../../support/optional-file.ts';
+import { noteIn } from '../../support/optional-file.ts';
 
 const HandlerNote = z.object({
   /** containerd's main file. */
@@ -17,16 +17,9 @@ export type HandlerNote = z.infer<typeof HandlerNote>;
 const fileIn = (stateDir: string): string => join(stateDir, 'runtime-handler.json');
 
 /** Undefined: the installer has added none, or one of an earlier version of the agent has. */
-export async function handlerNote(stateDir: string): Promise<HandlerNote | undefined> {
-  const text = await textOf(fileIn(stateDir));
-  if (text === undefined) return undefined;
-  try {
-    return HandlerNote.parse(JSON.parse(text));
-  } catch {
-    // One that was not written to its end: then nothing was added yet.
-    return undefined;
-  }
-}
+export const handlerNote = (stateDir: string): Promise<HandlerNote | undefined> =>
+  // With one that was not written to its end nothing was added yet.
+  noteIn(fileIn(stateDir), HandlerNote);
 
 /** Undefined removes the note. */
 export async function noteHandler(stateDir: string, note: HandlerNote | undefined): Promise<void> {

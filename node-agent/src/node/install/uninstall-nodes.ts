@@ -8,6 +8,7 @@ import { ObjectMeta, RUNTIME_CLASS } from '../../../../crds/src/index.ts';
 import {
   listParsed,
   messageOf,
+  NOT_ENDED,
   Pod as PodSchema,
   pods,
   unlessNotFound,
@@ -17,7 +18,7 @@ import {
   type Resource,
 } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
-import { hasEnded, NOT_ENDED } from '../../support/kept-by.ts';
+import { hasEnded } from '../../support/kept-by.ts';
 import { refuseWhileRequestsRun, releaseRequests } from './release-requests.ts';
 
 const Container = z.looseObject({ name: z.string(), args: z.array(z.string()).default([]) });

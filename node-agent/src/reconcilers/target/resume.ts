@@ -95,9 +95,8 @@ export class TargetResume<T extends Handover> {
 
   /** What peers have told the source since its dump. The agent has waited for the report since it observed the request. */
   #naks(request: T): readonly Nak[] {
-    const now = this.#deps.request(keyOf(request)) ?? request;
-    const isSame = now.metadata.uid === request.metadata.uid;
-    const { kind, status } = isSame ? now : request;
+    const now = this.#deps.request(keyOf(request));
+    const { kind, status } = now?.metadata.uid === request.metadata.uid ? now : request;
     return (kind === 'MigrationRequest' && status?.sourceAgent?.naks) || [];
   }
 
