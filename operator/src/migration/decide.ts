@@ -13,6 +13,7 @@ import {
 } from '../../../crds/src/index.ts';
 import {
   holdsMs,
+  isFarBehind,
   queueCause,
   queueMessage,
   queuePollMs,
@@ -144,7 +145,8 @@ function queueUp(
   draft.progress.waiting('Succeeded', 'Queued', message);
   draft.status.queue = { position, waitsFor, sourceNodeName: move.from, priority };
   const pollMs = queuePollMs(position, moves.limits);
-  if (waitsFor !== 'TargetNode') return draft.plan('Pending', [], pollMs);
+  // Of one that is far behind nobody asks so soon whether the others need their places.
+  if (waitsFor !== 'TargetNode' || isFarBehind(moves)) return draft.plan('Pending', [], pollMs);
   const heldMs = Math.max(1000, holdsMs - (moves.stalledMs ?? 0));
   const isOver = (moves.stalledMs ?? 0) >= holdsMs;
   return draft.plan('Pending', [], isOver ? pollMs : Math.min(pollMs, heldMs));

@@ -23,6 +23,7 @@ import { nodesKeeping } from '../networks/pod-address.ts';
 import { askedFor, keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
 import { hostOf } from '../host-pins.ts';
 import { toOf, type PolicyLimits } from '../moves/limits.ts';
+import { queuedSeldom } from '../requests/queue-looks.ts';
 import { isHandingOver } from '../requests/blackout-looks.ts';
 import { ownTarget } from '../requests/handover.ts';
 import { competingRequests, seenCompeting } from '../requests/competing-requests.ts';
@@ -62,12 +63,13 @@ import {
 } from './types.ts';
 
 export function migrationParts(dependencies: Dependencies): Parts<Observed, Effect, OwnStatus> {
+  const looks = watchedFirst(dependencies, {
+    seen: (key) => handedOver(dependencies, key),
+    read: (key, context) => observe(dependencies, key, context),
+    decide: decideMigration,
+  });
   return {
-    ...watchedFirst(dependencies, {
-      seen: (key) => handedOver(dependencies, key),
-      read: (key, context) => observe(dependencies, key, context),
-      decide: decideMigration,
-    }),
+    ...queuedSeldom(dependencies, looks),
     publish: (status, observed, context) => publish(dependencies, status, observed, context),
     act: (effect, observed, context) => act(dependencies, effect, observed, context),
   };

@@ -345,12 +345,14 @@ describe('a new request', () => {
       const three = [node('a'), node('b'), node('c'), node('d')];
       const undecided = new Map([['b', 2]]);
       const underWay = { total: 2, out: new Map(), into: new Map(), undecided };
-      const look = (stalledMs: number, nodes = three): MigrationPlan => {
-        const moves = { limits: { cluster: 5, perNode: 2 }, underWay, position: 1, older: [] };
+      const look = (stalledMs: number, nodes = three, position = 1): MigrationPlan => {
+        const moves = { limits: { cluster: 5, perNode: 2 }, underWay, position, older: [] };
         return decideMigration(see({ nodes, moves: { ...moves, stalledMs } }), NOW);
       };
       expect(look(0).status?.queue?.waitsFor).toBe('TargetNode');
       expect(look(14_990)).toMatchObject({ requeueAfterMs: 1000 });
+      expect(look(14_990, three, 20)).toMatchObject({ requeueAfterMs: 1000 });
+      expect(look(14_990, three, 21)).toMatchObject({ requeueAfterMs: 75_000 });
       expect(look(15_000).status?.target?.candidates?.toSorted()).toEqual(['c', 'd']);
       expect(look(15_000, three.slice(0, 2)).status?.queue?.waitsFor).toBe('TargetNode');
     });

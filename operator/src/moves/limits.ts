@@ -274,6 +274,12 @@ export function queueMessage(
   }
 }
 
+/** Farther than so many times the limit of the cluster from the queue's head. */
+const farBehind = 4;
+
+export const isFarBehind = ({ position, limits }: MovesSeen): boolean =>
+  position > farBehind * limits.cluster;
+
 const pollMs = 15_000;
 const longestPollMs = 600_000;
 

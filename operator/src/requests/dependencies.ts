@@ -29,6 +29,7 @@ import { BlackoutLooks } from './blackout-looks.ts';
 import { FinishedTimes, type Finished } from './finished.ts';
 import { Sightings } from './sightings.ts';
 import { MoveQueue } from '../moves/move-queue.ts';
+import { QueueLooks } from './queue-looks.ts';
 import { unplacedSince } from '../target-pod/health.ts';
 import type { HandoverRequest } from './handover-types.ts';
 import type { RawPod } from '../target-pod/manifest.ts';
@@ -51,6 +52,7 @@ export class Dependencies {
   /** What earlier leaders have written. */
   readonly adopted = new AdoptedTimes();
   readonly looks = new BlackoutLooks();
+  readonly queueLooks = new QueueLooks();
   readonly #finished: FinishedTimes;
   /** Absent: the operator reads everything from the API server. */
   readonly watched: Watched | undefined;
@@ -160,6 +162,7 @@ export class Dependencies {
     this.adopted.forget(uid);
     this.unschedulable.forget(uid);
     this.looks.forget(uid);
+    this.queueLooks.forget(uid);
     this.#finished.forget(uid);
   }
 
