@@ -132,7 +132,7 @@ image_workloads() {
 	base=$(tree workloads)
 	own=$(stage workloads)
 	install -D "$BUILD/workloads/ledger" "$own/usr/bin/ledger"
-	install "$BUILD/workloads/forking" "$BUILD/workloads/reconnecting" "$BUILD/workloads/random-verbs" "$BUILD/workloads/files" "$own/usr/bin/"
+	install "$BUILD/workloads/forking" "$BUILD/workloads/reconnecting" "$BUILD/workloads/many" "$BUILD/workloads/random-verbs" "$BUILD/workloads/files" "$own/usr/bin/"
 	write workloads "$(cache_key "$base" "@$own")" --layer "$base" \
 		"$IMAGES/workloads.tar" sealift.local/workloads:dev "$own" /bin/sh
 }

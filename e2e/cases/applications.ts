@@ -4,6 +4,7 @@ import { expect, type Case, type CaseContext } from '../src/case.ts';
 import type { Application } from '../src/applications/application.ts';
 import { ApplicationPair, outcome } from '../src/applications/pair.ts';
 import { forking } from '../src/applications/forking.ts';
+import { manyObjects } from '../src/applications/many-objects.ts';
 import { mpi } from '../src/applications/mpi.ts';
 import { perftests } from '../src/applications/perftest.ts';
 import { pingpongs } from '../src/applications/pingpong.ts';
@@ -43,7 +44,15 @@ const WHAT = { client: 'of its client', server: 'of its server', both: 'of both 
 
 const moves = ({ times = 1 }: Application): string => (times === 1 ? 'a move' : `${times} moves`);
 
-const applications = [...perftests, ...pingpongs, ...forking, ...reconnecting, ...ucx, ...mpi];
+const applications = [
+  ...perftests,
+  ...pingpongs,
+  ...forking,
+  ...reconnecting,
+  ...manyObjects,
+  ...ucx,
+  ...mpi,
+];
 
 export const cases: readonly Case[] = applications.flatMap((application) =>
   (application.moves ?? (['client', 'server'] as const)).map((moved) => ({

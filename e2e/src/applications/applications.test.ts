@@ -9,6 +9,7 @@ import { cases } from '../../cases/applications.ts';
 import { z } from 'zod';
 import { evidenceOf, iterationsFor, shellLine, verdictIn } from './application.ts';
 import * as forking from './forking.ts';
+import * as manyObjects from './many-objects.ts';
 import * as mpi from './mpi.ts';
 import * as perftest from './perftest.ts';
 import * as pingpong from './pingpong.ts';
@@ -52,7 +53,7 @@ const server = { endpoint: 'server', iterations: undefined } as const;
 describe('work after a move', () => {
   const all = [
     ...[...perftest.perftests, ...pingpong.pingpongs, ...forking.forking],
-    ...[...reconnecting.reconnecting, ...ucx.ucx, ...mpi.mpi],
+    ...[...reconnecting.reconnecting, ...manyObjects.manyObjects, ...ucx.ucx, ...mpi.mpi],
   ];
   test.each(all.map((one) => [one.name, one] as const))('shows of %s', (name, one) => {
     const line = [...one.server, ...(one.client ?? [])].join(' ');
@@ -198,6 +199,21 @@ describe('a pair that reconnects', () => {
   test('has a server that has begun the last one', () => {
     expect(reconnecting.isVerified({ ...server, log: 'session 60\n' })).toBe(true);
     expect(reconnecting.isVerified({ ...server, log: 'session 6\n' })).toBe(false);
+  });
+});
+
+describe('many objects', () => {
+  const verdict = (more: object): string =>
+    JSON.stringify({ qps: 64, cqs: 16, regions: 1024, rounds: 900, wrong: 0, ...more });
+
+  test('are verified by either end, which has found every round right', () => {
+    expect(manyObjects.isVerified({ ...client, log: verdict({}) })).toBe(true);
+    expect(manyObjects.isVerified({ ...server, log: verdict({}) })).toBe(true);
+    expect(manyObjects.isVerified({ ...server, log: verdict({ wrong: 1 }) })).toBe(false);
+    expect(manyObjects.isVerified({ ...server, log: verdict({ rounds: 0 }) })).toBe(false);
+    expect(manyObjects.isVerified({ ...server, log: '' })).toBe(false);
+    const complains = `many: round 7: found round 6, kind 1\n${verdict({})}`;
+    expect(manyObjects.isVerified({ ...server, log: complains })).toBe(false);
   });
 });
 
