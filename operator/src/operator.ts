@@ -129,6 +129,7 @@ export class Operator {
     const migration = new Controller({
       name: 'migration',
       reconcile: reconciler(migrationParts(dependencies), clock),
+      isUrgent: (key) => isUnderWay(migrations.get(key)),
       log,
       clock,
     });
@@ -141,6 +142,7 @@ export class Operator {
     const restore = new Controller({
       name: 'restore',
       reconcile: reconciler(restoreParts(dependencies), clock),
+      isUrgent: (key) => isUnderWay(restores.get(key)),
       log,
       clock,
     });
@@ -219,12 +221,16 @@ export class Operator {
   }
 }
 
+/** Accepted, and not at its end: a pod waits for it, or is about to. It does not wait for those that are new. */
+export const isUnderWay = (request: MigrationRequest | RestoreRequest | undefined): boolean =>
+  request?.status?.source !== undefined && !isFinished(request);
+
 /**
  * Pods of a request under way: the source, and the target from its create gate on. After `Committed` the targets' label does
  * not show it any more; its watch is there before the blackout begins, so that it costs no request in it.
  */
 export function podsOf(request: MigrationRequest | RestoreRequest | undefined): string[] {
-  if (!request?.status?.source || isFinished(request)) return [];
+  if (!request?.status?.source || !isUnderWay(request)) return [];
   const { namespace } = request.metadata;
   const { source, target, decision } = request.status;
   const names = [
