@@ -29,6 +29,8 @@ const sizes: Sizes = {
 /** How many moves have to end before the bench stops. */
 const MOVES = number('MOVES', 20);
 const LIMIT_MS = 1_800_000;
+/** As the chart starts the operator with its default memory limit (`sealift.heap` in charts/sealift/templates/_helpers.tpl). */
+const CHART_OPTIONS = ['--max-old-space-size=128', '--max-semi-space-size=4'];
 
 // The API server refuses to serve on loopback where there is no other route.
 const ADDRESS = '10.88.0.1';
@@ -49,7 +51,7 @@ try {
   const spans = join(directory, 'operator.spans');
   child = fork(join(measuredCheckout, 'bench/operator/operator.ts'), [], {
     env: { ...process.env, KUBECONFIG: server.kubeconfig, BENCH_SPANS: spans },
-    execArgv: ['--expose-gc'],
+    execArgv: ['--expose-gc', ...CHART_OPTIONS],
   });
   const operator = new Peer(child, 'operator');
   await operator.ready;
@@ -102,7 +104,13 @@ function figures(
       goal: { of: 'value', atMost: 256 },
       note: 'The largest of all samples, after a garbage collection.',
     }),
-    figureOf({ name: "operator's resident memory", unit: 'MiB', runs: [last.residentMiB] }),
+    figureOf({
+      name: "operator's resident memory",
+      unit: 'MiB',
+      runs: [Math.max(...samples.map((one) => one.residentMiB), last.residentMiB)],
+      goal: { of: 'value', atMost: 256 },
+      note: 'With the options and the heap that the chart gives it, at its limit of 384 MiB.',
+    }),
     figureOf({
       name: `p99 of a reconcile of ${last.seconds.length}`,
       unit: 'ms',
