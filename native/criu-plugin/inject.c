@@ -270,7 +270,7 @@ int inject_thread(struct inject *inject, uint64_t code, uint64_t argument)
 		return ret;
 	inject->made = 0;
 	tid = inject_syscall(inject, SYS_clone, flags, 0, 0, 0, 0, 0);
-	ret = task_options(inject->pid, 0);
+	ret = task_options(inject->pid, inject->options);
 	if (tid < 0)
 		return tid;
 	if (!inject->made)

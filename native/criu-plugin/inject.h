@@ -12,7 +12,7 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
-#define INJECT_SCRATCH_SIZE 8192
+#define INJECT_SCRATCH_SIZE 65536
 
 struct inject {
 	pid_t pid;
@@ -24,6 +24,7 @@ struct inject {
 	bool borrowed;		/* the scratch memory is another one's */
 	bool stopped;		/* a SIGSTOP was met on the way */
 	pid_t made;		/* the last thread that it has made */
+	unsigned long options;	/* of ptrace, beside those that each task has */
 };
 
 /* 0 or -errno; after success inject_end() must follow. */

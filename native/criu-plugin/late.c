@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -149,6 +150,8 @@ static int finish_tasks(int *fds)
 			ret = inject_begin(&task.inject, task.pid);
 			if (ret)
 				break;
+			/* as task_end_with_us() has set it */
+			task.inject.options = PTRACE_O_EXITKILL;
 			if (round == 0)
 				ret = map_queues(&task, fds);
 			else

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "batch.h"
 #include "fault.h"
 #include "late_task.h"
 #include "lend.h"
@@ -129,32 +130,72 @@ void mapping_forget_places(struct late_task *task)
 	task->places = (struct places){};
 }
 
-static int map_all(struct late_task *task, const struct restored *restored, int fd,
-		   const struct offsets *offsets)
+static bool is_of(const PB(Mapping) *mapping, const struct late_task *task)
+{
+	return mapping->pid == task->inner;
+}
+
+/* The calls that map the task's queues, in the order of the image. Returns how many, or -errno. */
+static int64_t list_calls(struct late_task *task, const struct restored *restored, int fd,
+			  const struct offsets *offsets, struct batch_call *calls)
 {
 	const PB(Context) *context = restored->context;
+	int64_t count = 0;
 
 	for (size_t i = 0; i < context->n_mappings; i++) {
 		const PB(Mapping) *mapping = context->mappings[i];
 		uint64_t offset;
-		int64_t ret;
+		int ret;
 
-		if (mapping->pid != task->inner)
+		if (!is_of(mapping, task))
 			continue;
 		ret = offset_of(offsets, mapping, &offset);
 		if (!ret)
 			ret = take_place(task, mapping);
 		if (ret)
 			return ret;
-		ret = inject_syscall(&task->inject, SYS_mmap, mapping->address, mapping->length,
-				     mapping->protection, MAP_SHARED | MAP_FIXED, fd, offset);
-		if (ret != (int64_t)mapping->address) {
-			log_fail("kernel", "a queue of handle %u cannot be mapped: %s",
-				 mapping->handle, strerror(-ret));
-			return ret < 0 ? ret : -EFAULT;
+		calls[count++] = (struct batch_call){ SYS_mmap, { mapping->address, mapping->length,
+			mapping->protection, MAP_SHARED | MAP_FIXED, fd, offset } };
+	}
+	return count;
+}
+
+/* Each call returns where it has mapped. */
+static int check_calls(struct late_task *task, const struct restored *restored,
+		       const struct batch_call *calls)
+{
+	const PB(Context) *context = restored->context;
+
+	for (size_t i = 0; i < context->n_mappings; i++) {
+		const PB(Mapping) *mapping = context->mappings[i];
+
+		if (!is_of(mapping, task))
+			continue;
+		if (calls->number != (int64_t)mapping->address) {
+			log_fail("kernel", "a queue of handle %u cannot be mapped: %s", mapping->handle,
+				 strerror(-calls->number));
+			return calls->number < 0 ? calls->number : -EFAULT;
 		}
+		calls++;
 	}
 	return 0;
+}
+
+static int map_all(struct late_task *task, const struct restored *restored, int fd,
+		   const struct offsets *offsets)
+{
+	struct batch_call *calls = calloc(restored->context->n_mappings + 1, sizeof(*calls));
+	int64_t ret;
+
+	if (!calls)
+		return -ENOMEM;
+	ret = list_calls(task, restored, fd, offsets, calls);
+	if (ret > 0)
+		ret = batch_run(&task->inject, calls, ret);
+	if (!ret)
+		ret = check_calls(task, restored, calls);
+	free(calls);
+	return ret;
 }
 
 static int map_with(struct late_task *task, const struct restored *restored, int fd,

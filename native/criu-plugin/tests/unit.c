@@ -64,6 +64,7 @@ int main(void)
 	unit_fuzz();
 	unit_events();
 	unit_gate();
+	unit_batch();
 	unit_lend();
 	unit_limits();
 	unit_mapping();

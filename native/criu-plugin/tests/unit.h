@@ -22,6 +22,7 @@ void unit_events(void);
 void unit_files(void);
 void unit_fuzz(void);
 void unit_gate(void);
+void unit_batch(void);
 void unit_lend(void);
 void unit_limits(void);
 void unit_mapping(void);

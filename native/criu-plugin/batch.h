@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Many system calls of a task. Each that inject_syscall() makes stops the task twice, and wakes us as often; here a thread of
+ * the task makes all of them, one after the other, and ends.
+ */
+#ifndef SEALIFT_BATCH_H
+#define SEALIFT_BATCH_H
+
+#include <stddef.h>
+
+#include "inject.h"
+
+struct batch_call {
+	int64_t number;		/* afterwards what it has returned */
+	uint64_t arguments[6];
+};
+
+/*
+ * batch_run - make the calls in a task
+ * @inject: begun with inject_begin(); its scratch memory is used
+ *
+ * All calls are made, also after one that fails. They must not be about the thread that makes them. Where the task may make no thread, or
+ * run no code of ours, they are made by inject_syscall().
+ * Returns 0 or -errno if they could not be made; what each returned is in its number.
+ */
+int batch_run(struct inject *inject, struct batch_call *calls, size_t count);
+
+#endif
