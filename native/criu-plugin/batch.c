@@ -8,7 +8,7 @@
 /* In the scratch memory lies how many there are, then the calls: the code knows this form. */
 #define CALL_SIZE 56
 #define HEAD_SIZE 8
-#define MOST_CALLS ((INJECT_SCRATCH_SIZE - HEAD_SIZE) / CALL_SIZE)
+#define MOST_CALLS ((BATCH_SPACE - HEAD_SIZE) / CALL_SIZE)
 
 _Static_assert(sizeof(struct batch_call) == CALL_SIZE, "the code steps by the size of a call");
 

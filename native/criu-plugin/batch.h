@@ -10,6 +10,9 @@
 
 #include "inject.h"
 
+/* Of the scratch memory the calls use so much from its beginning; what they point to may lie behind. */
+#define BATCH_SPACE (INJECT_SCRATCH_SIZE / 2)
+
 struct batch_call {
 	int64_t number;		/* afterwards what it has returned */
 	uint64_t arguments[6];
@@ -17,7 +20,7 @@ struct batch_call {
 
 /*
  * batch_run - make the calls in a task
- * @inject: begun with inject_begin(); its scratch memory is used
+ * @inject: begun with inject_begin()
  *
  * All calls are made, also after one that fails. They must not be about the thread that makes them. Where the task may make no thread, or
  * run no code of ours, they are made by inject_syscall().

@@ -32,6 +32,9 @@ struct rings {
 	size_t count;
 };
 
+/* Keys of hint_keys(). */
+#define DRIVER_KEYS_MAX 256
+
 /*
  * All take a descriptor of an open uverbs context (query: of the node) and
  * return 0 or -errno; what failed is in the log then.
@@ -75,8 +78,8 @@ struct driver {
 	/* The device goes on with new objects' numbers where the dumped one would have. */
 	int (*restore_numbers)(int fd, const PB(Driver) *driver);
 
-	/* The next region registered in this context gets this key. */
-	int (*hint_mr)(int fd, uint32_t key);
+	/* The next regions registered in this context get these keys, DRIVER_KEYS_MAX at most, in this order. */
+	int (*hint_keys)(int fd, const uint32_t *keys, size_t count);
 
 	/*
 	 * The context's file gets the credentials of thread @tid, as if that

@@ -316,9 +316,11 @@ static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *han
 	return ret;
 }
 
-static int hint_mr(int fd, uint32_t key)
+_Static_assert(DRIVER_KEYS_MAX <= SEALIFT_RXE_HINT_KEYS_MAX, "the driver takes as many");
+
+static int hint_keys(int fd, const uint32_t *keys, size_t count)
 {
-	return rxe_hint(fd, SEALIFT_RXE_HINT_MR, key);
+	return count > DRIVER_KEYS_MAX ? -E2BIG : rxe_hint_keys(fd, keys, count);
 }
 
 const struct driver driver_rxe = {
@@ -335,7 +337,7 @@ const struct driver driver_rxe = {
 	.restore_qp = restore_qp,
 	.restore_numbers = restore_numbers,
 	.restore_events = rxe_restore_file_events,
-	.hint_mr = hint_mr,
+	.hint_keys = hint_keys,
 	.adopt_file = rxe_adopt_file,
 	.build_adopt_thread = rxe_build_adopt_thread,
 	.may_write = rxe_may_write,

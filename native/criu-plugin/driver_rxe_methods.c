@@ -126,6 +126,17 @@ int rxe_hint(int fd, uint32_t type, uint32_t value)
 	return uverbs_call(fd, &cmd);
 }
 
+int rxe_hint_keys(int fd, const uint32_t *keys, size_t count)
+{
+	struct sealift_rxe_hint in = { .type = SEALIFT_RXE_HINT_NONE };
+	struct uverbs_cmd cmd;
+
+	uverbs_init(&cmd, 0, SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_HINT);
+	uverbs_in(&cmd, SEALIFT_RXE_ATTR_HINT_IN, &in, sizeof(in));
+	uverbs_in(&cmd, SEALIFT_RXE_ATTR_HINT_KEYS, keys, count * sizeof(*keys));
+	return uverbs_call(fd, &cmd);
+}
+
 int rxe_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *cq,
 		   const struct sealift_rxe_buffer *ring)
 {

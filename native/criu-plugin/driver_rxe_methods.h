@@ -24,6 +24,7 @@ int rxe_dump_qp(int fd, uint32_t handle, const struct sealift_rxe_qp_buffers *bu
 		struct sealift_rxe_qp *qp);
 int rxe_dump_ah(int fd, uint32_t handle, struct sealift_rxe_ah *ah);
 int rxe_hint(int fd, uint32_t type, uint32_t value);
+int rxe_hint_keys(int fd, const uint32_t *keys, size_t count);
 int rxe_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *cq,
 		   const struct sealift_rxe_buffer *ring);
 int rxe_restore_srq(int fd, uint32_t handle, const struct sealift_rxe_srq *srq,

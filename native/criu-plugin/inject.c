@@ -336,16 +336,29 @@ int inject_end(struct inject *inject)
 	return 0;
 }
 
+static int copy_scratch(struct inject *inject, uint32_t at, void *data, uint32_t size, bool to_task)
+{
+	if (at > INJECT_SCRATCH_SIZE || size > INJECT_SCRATCH_SIZE - at)
+		return -E2BIG;
+	return copy(inject->pid, inject->scratch + at, data, size, to_task);
+}
+
+int inject_write_at(struct inject *inject, uint32_t at, const void *data, uint32_t size)
+{
+	return copy_scratch(inject, at, (void *)data, size, true);
+}
+
+int inject_read_at(struct inject *inject, uint32_t at, void *data, uint32_t size)
+{
+	return copy_scratch(inject, at, data, size, false);
+}
+
 int inject_write(struct inject *inject, const void *data, uint32_t size)
 {
-	if (size > INJECT_SCRATCH_SIZE)
-		return -E2BIG;
-	return copy(inject->pid, inject->scratch, (void *)data, size, true);
+	return inject_write_at(inject, 0, data, size);
 }
 
 int inject_read(struct inject *inject, void *data, uint32_t size)
 {
-	if (size > INJECT_SCRATCH_SIZE)
-		return -E2BIG;
-	return copy(inject->pid, inject->scratch, data, size, false);
+	return inject_read_at(inject, 0, data, size);
 }

@@ -12,7 +12,7 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
-#define INJECT_SCRATCH_SIZE 65536
+#define INJECT_SCRATCH_SIZE 131072
 
 struct inject {
 	pid_t pid;
@@ -58,6 +58,10 @@ int64_t inject_syscall(struct inject *inject, long number, uint64_t a, uint64_t 
 /* Copy to and from the scratch memory. */
 int inject_write(struct inject *inject, const void *data, uint32_t size);
 int inject_read(struct inject *inject, void *data, uint32_t size);
+
+/* The same from byte @at of it. */
+int inject_write_at(struct inject *inject, uint32_t at, const void *data, uint32_t size);
+int inject_read_at(struct inject *inject, uint32_t at, void *data, uint32_t size);
 
 /* Copy from any memory of a process. 0 or -errno. */
 int inject_peek(pid_t pid, uint64_t address, void *data, size_t size);

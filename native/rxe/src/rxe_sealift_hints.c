@@ -88,6 +88,57 @@ int rxe_hint_set(struct rxe_ucontext *uc, u32 type, u32 value)
 	return 0;
 }
 
+/*
+ * Whoever registers meanwhile takes an earlier key, a later one or none: it is
+ * for the caller to register when it has set them.
+ */
+int rxe_hint_set_keys(struct rxe_ucontext *uc, const u32 *keys, u32 count)
+{
+	struct rxe_dev *rxe = to_rdev(uc->ibuc.device);
+	struct rxe_hint *hint = &uc->hint;
+	int err;
+	u32 i;
+
+	if (count > SEALIFT_RXE_HINT_KEYS_MAX)
+		return -EINVAL;
+
+	for (i = 0; i < count; i++) {
+		err = rxe_hint_check(&rxe->mr_pool, keys[i] >> 8);
+		if (err)
+			return err;
+	}
+
+	atomic_set(&hint->keys_left, 0);
+	for (i = 0; i < count; i++)
+		WRITE_ONCE(hint->keys[i], keys[i]);
+	WRITE_ONCE(hint->keys_count, count);
+	/* pairs with the decrement: whoever sees how many are left sees the keys */
+	atomic_set_release(&hint->keys_left, count);
+
+	return 0;
+}
+
+static u32 rxe_hint_take_next_key(struct ib_udata *udata)
+{
+	struct rxe_ucontext *uc =
+		rdma_udata_to_drv_context(udata, struct rxe_ucontext, ibuc);
+	u32 at;
+	int left;
+
+	if (!uc)
+		return 0;
+
+	left = atomic_dec_if_positive(&uc->hint.keys_left);
+	if (left < 0)
+		return 0;
+
+	at = READ_ONCE(uc->hint.keys_count) - 1 - left;
+	if (at >= SEALIFT_RXE_HINT_KEYS_MAX)
+		return 0;
+
+	return READ_ONCE(uc->hint.keys[at]);
+}
+
 static u32 rxe_hint_take(struct ib_udata *udata, u32 type)
 {
 	struct rxe_ucontext *uc =
@@ -114,7 +165,8 @@ u32 rxe_hint_take_qpn(struct ib_udata *udata)
 
 u32 rxe_hint_take_key(struct ib_udata *udata)
 {
-	return rxe_hint_take(udata, SEALIFT_RXE_HINT_MR);
+	return rxe_hint_take(udata, SEALIFT_RXE_HINT_MR) ?:
+	       rxe_hint_take_next_key(udata);
 }
 
 u32 rxe_hint_take_ah(struct ib_udata *udata)

@@ -6,14 +6,19 @@
 #include <linux/atomic.h>
 #include <linux/types.h>
 
+#include "sealift_rxe.h"
+
 struct ib_udata;
 struct rxe_dev;
 struct rxe_ucontext;
 struct sealift_rxe_context;
 
-/* Part of struct rxe_ucontext: type in the upper, value in the lower half. */
+/* Part of struct rxe_ucontext. */
 struct rxe_hint {
-	atomic64_t	next;
+	atomic64_t	next;	/* type in the upper, value in the lower half */
+	atomic_t	keys_left;
+	u32		keys_count;
+	u32		keys[SEALIFT_RXE_HINT_KEYS_MAX];
 };
 
 /*
@@ -24,6 +29,14 @@ struct rxe_hint {
  * Return: 0; -EINVAL out of range; -EEXIST taken
  */
 int rxe_hint_set(struct rxe_ucontext *uc, u32 type, u32 value);
+
+/*
+ * rxe_hint_set_keys - say which keys the next regions of a context get
+ * @count: of @keys, SEALIFT_RXE_HINT_KEYS_MAX at most; 0 forgets those that are left
+ *
+ * Return: 0; -EINVAL out of range; -EEXIST taken
+ */
+int rxe_hint_set_keys(struct rxe_ucontext *uc, const u32 *keys, u32 count);
 
 /* Where a device goes on giving out numbers. */
 void rxe_next_numbers(struct rxe_dev *rxe, struct sealift_rxe_context *out);

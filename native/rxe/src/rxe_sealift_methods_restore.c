@@ -4,6 +4,28 @@
 
 #include "rxe_sealift_methods.h"
 
+static int rxe_sealift_hint(struct uverbs_attr_bundle *attrs,
+			    const struct sealift_rxe_hint *in)
+{
+	struct rxe_ucontext *uc = to_ruc(ib_uverbs_get_ucontext(attrs));
+	const u32 *keys = NULL;
+	int len = 0, err;
+
+	if (uverbs_attr_is_valid(attrs, SEALIFT_RXE_ATTR_HINT_KEYS)) {
+		keys = uverbs_attr_get_alloced_ptr(attrs,
+						   SEALIFT_RXE_ATTR_HINT_KEYS);
+		len = uverbs_attr_get_len(attrs, SEALIFT_RXE_ATTR_HINT_KEYS);
+		if (len % sizeof(*keys) || in->type != SEALIFT_RXE_HINT_NONE)
+			return -EINVAL;
+	}
+
+	err = rxe_hint_set(uc, in->type, in->value);
+	if (err || in->type != SEALIFT_RXE_HINT_NONE)
+		return err;
+
+	return rxe_hint_set_keys(uc, keys, len / sizeof(*keys));
+}
+
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HINT)(
 	struct uverbs_attr_bundle *attrs)
 {
@@ -18,9 +40,7 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HINT)(
 	if (err)
 		return err;
 
-	return rxe_fault_around(RXE_FAULT_HINT,
-				rxe_hint_set(to_ruc(ib_uverbs_get_ucontext(attrs)),
-					     in.type, in.value));
+	return rxe_fault_around(RXE_FAULT_HINT, rxe_sealift_hint(attrs, &in));
 }
 
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_CQ)(

@@ -17,7 +17,7 @@
 
 enum kind {
 	END, IN, OUT, HOLD, BUFFER, RINGS, QP, CQ, SRQ, MR, AH, FD,
-	IMAGE_QP, IMAGE_CQ, IMAGE_SRQ, IMAGE_AH, EVENTS, NAK,
+	IMAGE_QP, IMAGE_CQ, IMAGE_SRQ, IMAGE_AH, EVENTS, NAK, KEYS,
 };
 
 static const struct method {
@@ -46,7 +46,7 @@ static const struct method {
 		{ QP, 0 }, { RINGS, sizeof(struct sealift_rxe_qp_buffers) },
 		{ OUT, sizeof(struct sealift_rxe_qp) } } },
 	[SEALIFT_RXE_METHOD_HINT] = { {
-		{ IN, sizeof(struct sealift_rxe_hint) } } },
+		{ IN, sizeof(struct sealift_rxe_hint) }, { KEYS, 0 } } },
 	[SEALIFT_RXE_METHOD_RESTORE_CQ] = { {
 		{ CQ, 0 }, { IMAGE_CQ, sizeof(struct sealift_rxe_cq) },
 		{ BUFFER, sizeof(struct sealift_rxe_buffer) } } },
@@ -210,6 +210,7 @@ struct arguments {
 	struct sealift_rxe_hold hold;
 	struct sealift_rxe_event events[FUZZ_EVENTS];
 	struct sealift_rxe_nak nak;
+	uint32_t keys[SEALIFT_RXE_HINT_KEYS_MAX + 1];
 };
 
 /* Most of the time one that its object may have. */
@@ -267,6 +268,14 @@ static struct sl_attr attribute(const struct fuzz *f, struct arguments *args,
 		break;
 	case OUT:
 		attr.data = address();
+		break;
+	case KEYS:
+		for (unsigned int i = 0; i < ARRAY_SIZE(args->keys); i++)
+			args->keys[i] = any(64) ? any(1 << 20) << 8 | any(256) :
+						  interesting();
+		attr.len = any(4) ? 4 * any(ARRAY_SIZE(args->keys)) :
+				    any(sizeof(args->keys));
+		attr.data = any(16) ? (uintptr_t)args->keys : address();
 		break;
 	case HOLD:
 		args->hold = some_hold();

@@ -112,6 +112,62 @@ static void test_device(struct traffic *t)
 	expect(0, sl_resume(fd), "resume");
 }
 
+/* Registers a region, and says which key it has got; 0: none. */
+static uint32_t key_of_new(int fd, const struct sealift_rxe_mr *mr)
+{
+	uint32_t handle, lkey, rkey;
+
+	if (raw_reg_mr(fd, mr, &handle, &lkey, &rkey))
+		return 0;
+	raw_destroy(fd, UVERBS_OBJECT_MR, handle);
+	return lkey;
+}
+
+static void test_keys(int fd, const struct sealift_rxe_query *q,
+		      const struct sealift_rxe_mr *mr, uint32_t taken)
+{
+	uint32_t keys[SEALIFT_RXE_HINT_KEYS_MAX + 1], handle, key, rkey;
+	const uint32_t base = 5000;
+	unsigned int i, wrong = 0;
+
+	/* those of one that has been destroyed are free again */
+	for (i = 0; i < SEALIFT_RXE_HINT_KEYS_MAX + 1; i++)
+		keys[i] = (base + i) << 8 | (i & 0xff);
+
+	expect(-EINVAL, sl_hint_keys(fd, keys, sizeof(keys)), "too many keys");
+	expect(-EINVAL, sl_hint_keys(fd, keys, 0), "keys of no bytes");
+	expect(-EINVAL, sl_hint_keys(fd, keys, 7), "a key and a half");
+	key = (q->max_mr_index + 1) << 8;
+	expect(-EINVAL, sl_hint_keys(fd, &key, sizeof(key)),
+	       "one of the keys is above the range");
+	expect(-EEXIST, sl_hint_keys(fd, &taken, sizeof(taken)),
+	       "one of the keys is taken");
+
+	expect(0, sl_hint_keys(fd, keys, SEALIFT_RXE_HINT_KEYS_MAX * sizeof(keys[0])),
+	       "as many keys as there may be");
+	for (i = 0; i < SEALIFT_RXE_HINT_KEYS_MAX; i++)
+		wrong += key_of_new(fd, mr) != keys[i];
+	expect(0, wrong, "each region has its key, in their order");
+	key = key_of_new(fd, mr);
+	expect(1, key != 0 && key >> 8 < base, "they are used up");
+
+	expect(0, sl_hint_keys(fd, keys, 2 * sizeof(keys[0])), "two keys");
+	expect(0, sl_hint(fd, SEALIFT_RXE_HINT_MR, 4321 << 8 | 9), "and a hint");
+	expect(4321 << 8 | 9, key_of_new(fd, mr), "the hint comes first");
+	expect((int)keys[0], key_of_new(fd, mr), "then the first key");
+	expect(0, sl_hint_keys(fd, keys + 3, sizeof(keys[0])), "another key");
+	expect((int)keys[3], key_of_new(fd, mr), "takes the place of what was left");
+	expect(0, sl_hint_keys(fd, keys, 2 * sizeof(keys[0])), "two keys again");
+	expect(0, sl_hint(fd, SEALIFT_RXE_HINT_NONE, 0), "no hint");
+	expect(1, key_of_new(fd, mr) >> 8 < base, "forgets them");
+
+	keys[1] = keys[0];
+	expect(0, sl_hint_keys(fd, keys, 2 * sizeof(keys[0])), "a key twice");
+	expect(0, raw_reg_mr(fd, mr, &handle, &key, &rkey), "is given once");
+	expect(0, key_of_new(fd, mr), "and refused while it is taken");
+	raw_destroy(fd, UVERBS_OBJECT_MR, handle);
+}
+
 static void test_hints(struct traffic *t)
 {
 	int fd = t->end.ctx->cmd_fd;
@@ -162,6 +218,7 @@ static void test_hints(struct traffic *t)
 	expect(1, number == (4321 << 8 | 7) && rkey == number,
 	       "the keys are the hint");
 	raw_destroy(fd, UVERBS_OBJECT_MR, handle);
+	test_keys(fd, &q, &mr, t->end.mr->lkey);
 	expect(0, sl_resume(fd), "resume");
 }
 

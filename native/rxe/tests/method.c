@@ -168,6 +168,14 @@ int sl_hint(int fd, uint32_t type, uint32_t value)
 	return CALL(fd, HINT, ptr(SEALIFT_RXE_ATTR_HINT_IN, &in, sizeof(in)));
 }
 
+int sl_hint_keys(int fd, const uint32_t *keys, uint32_t size)
+{
+	struct sealift_rxe_hint in = { SEALIFT_RXE_HINT_NONE, 0 };
+
+	return CALL(fd, HINT, ptr(SEALIFT_RXE_ATTR_HINT_IN, &in, sizeof(in)),
+		    ptr(SEALIFT_RXE_ATTR_HINT_KEYS, keys, size));
+}
+
 int sl_adopt(int fd)
 {
 	return sl_adopt_tid(fd, 0);

@@ -27,6 +27,8 @@ int sl_dump_qp(int fd, uint32_t handle,
 	       const struct sealift_rxe_qp_buffers *bufs,
 	       struct sealift_rxe_qp *out);
 int sl_hint(int fd, uint32_t type, uint32_t value);
+/* HINT of no number, with @size bytes of keys */
+int sl_hint_keys(int fd, const uint32_t *keys, uint32_t size);
 /* what a thread does for itself, or with @tid for another one */
 int sl_adopt(int fd);
 int sl_adopt_tid(int fd, uint32_t tid);
