@@ -12,7 +12,7 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
-#define INJECT_SCRATCH_SIZE 131072
+#define INJECT_SCRATCH_SIZE 262144
 
 struct inject {
 	pid_t pid;
