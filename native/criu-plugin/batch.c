@@ -12,8 +12,8 @@
 
 _Static_assert(sizeof(struct batch_call) == CALL_SIZE, "the code steps by the size of a call");
 
-/* A thread begins here with the address of the scratch memory in r12. A system call keeps all but rax, rcx and r11. */
-extern const char make_all[], make_all_end[];
+/* Begins with the address of the scratch memory in r12. A system call keeps all but rax, rcx and r11. */
+extern const char make_all[], make_all_made[], make_all_end[];
 
 __asm__(
 	".pushsection .rodata\n"
@@ -34,9 +34,17 @@ __asm__(
 	"	addq $56, %r12\n"
 	"	decq %rbx\n"
 	"	jmp 1b\n"
-	"2:	xorl %edi, %edi\n"
-	"	movl $60, %eax\n"		/* exit */
+	"2:	movl $39, %eax\n"		/* getpid */
 	"	syscall\n"
+	"	movl %eax, %ebx\n"
+	"	movl $186, %eax\n"		/* gettid */
+	"	syscall\n"
+	"	movl %ebx, %edi\n"		/* tgkill(process, thread, SIGSTOP) */
+	"	movl %eax, %esi\n"
+	"	movl $19, %edx\n"
+	"	movl $234, %eax\n"
+	"	syscall\n"
+	"make_all_made:\n"
 	"	hlt\n"
 	"make_all_end:\n"
 	".popsection\n");
@@ -59,9 +67,8 @@ static int one_by_one(struct inject *inject, struct batch_call *calls, size_t co
 	return 0;
 }
 
-/* Returns how many were made, or -errno; -EAGAIN: none, as there is no thread for them. */
-static int64_t in_thread(struct inject *inject, uint64_t code, struct batch_call *calls,
-			 size_t count)
+/* Returns how many were made, or -errno. */
+static int64_t make_some(struct inject *inject, uint64_t code, struct batch_call *calls, size_t count)
 {
 	static struct batch batch;
 	uint32_t size;
@@ -71,13 +78,10 @@ static int64_t in_thread(struct inject *inject, uint64_t code, struct batch_call
 	size = HEAD_SIZE + batch.count * CALL_SIZE;
 	memcpy(batch.calls, calls, batch.count * CALL_SIZE);
 	ret = inject_write(inject, &batch, size);
-	if (ret)
-		return ret;
-	ret = inject_thread(inject, code, inject->scratch);
-	if (ret)
-		/* a limit, of the pod or of the user, or a filter: nothing was made then */
-		return ret < 0 && !inject->made ? -EAGAIN : ret < 0 ? ret : -EPROTO;
-	ret = inject_read(inject, &batch, size);
+	if (!ret)
+		ret = inject_run(inject, code, inject->scratch, code + (make_all_made - make_all));
+	if (!ret)
+		ret = inject_read(inject, &batch, size);
 	if (ret)
 		return ret;
 	memcpy(calls, batch.calls, batch.count * CALL_SIZE);
@@ -91,17 +95,12 @@ int batch_run(struct inject *inject, struct batch_call *calls, size_t count)
 	if (!count)
 		return 0;
 	code = inject_code(inject, make_all, make_all_end - make_all);
-	if (code < 0 && code > -4096)
+	if (code < 0 && code > -4096) {
+		log_info("process %d may run no code of ours: it makes %zu calls one by one", inject->pid, count);
 		return one_by_one(inject, calls, count);
-	for (size_t done = 0; done < count && made >= 0; done += made) {
-		made = in_thread(inject, code, calls + done, count - done);
-		if (made == -EAGAIN) {
-			log_info("process %d can make no thread: it makes %zu calls by itself", inject->pid,
-				 count - done);
-			made = one_by_one(inject, calls + done, count - done);
-			break;
-		}
 	}
+	for (size_t done = 0; done < count && made >= 0; done += made)
+		made = make_some(inject, code, calls + done, count - done);
 	end = inject_remove_code(inject, code);
 	return made < 0 ? made : end;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Many system calls of a task. Each that inject_syscall() makes stops the task twice, and wakes us as often; here a thread of
- * the task makes all of them, one after the other, and ends.
+ * Many system calls of a task. Each that inject_syscall() makes stops the task twice, and wakes us as often; here the task makes all
+ * of them, one after the other, before it stops. No other thread may: the kernel remembers which one has made an object.
  */
 #ifndef SEALIFT_BATCH_H
 #define SEALIFT_BATCH_H
@@ -22,8 +22,7 @@ struct batch_call {
  * batch_run - make the calls in a task
  * @inject: begun with inject_begin()
  *
- * All calls are made, also after one that fails. They must not be about the thread that makes them. Where the task may make no thread, or
- * run no code of ours, they are made by inject_syscall().
+ * All calls are made, also after one that fails. Where the task may not run code of ours, inject_syscall() makes them.
  * Returns 0 or -errno if they could not be made; what each returned is in its number.
  */
 int batch_run(struct inject *inject, struct batch_call *calls, size_t count);

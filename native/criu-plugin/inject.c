@@ -270,13 +270,44 @@ int inject_thread(struct inject *inject, uint64_t code, uint64_t argument)
 		return ret;
 	inject->made = 0;
 	tid = inject_syscall(inject, SYS_clone, flags, 0, 0, 0, 0, 0);
-	ret = task_options(inject->pid, inject->options);
+	ret = task_options(inject->pid, 0);
 	if (tid < 0)
 		return tid;
 	if (!inject->made)
 		return -EPROTO;
 	tid = run_thread(inject->made, code, argument);
 	return ret ? ret : tid;
+}
+
+int inject_run(struct inject *inject, uint64_t code, uint64_t argument, uint64_t end)
+{
+	struct user_regs_struct regs = inject->saved;
+	int status;
+
+	regs.rip = code;
+	regs.r12 = argument;
+	/* No system call is going on that the kernel might want to restart. */
+	regs.orig_rax = -1;
+	if (ptrace(PTRACE_SETREGS, inject->pid, NULL, &regs))
+		return -errno;
+	for (;;) {
+		if (ptrace(PTRACE_CONT, inject->pid, NULL, NULL))
+			return -errno;
+		if (waitpid(inject->pid, &status, __WALL) != inject->pid)
+			return -errno;
+		if (!WIFSTOPPED(status))
+			return -ESRCH;
+		if (status >> 16 == PTRACE_EVENT_STOP)
+			continue;
+		if (status >> 16 || WSTOPSIG(status) != SIGSTOP)
+			return -EINTR;
+		if (ptrace(PTRACE_GETREGS, inject->pid, NULL, &regs))
+			return -errno;
+		if (regs.rip == end)
+			return 0;
+		/* Another one's stop comes again when we are done. */
+		inject->stopped = true;
+	}
 }
 
 int64_t inject_code(struct inject *inject, const void *code, size_t size)

@@ -24,7 +24,6 @@ struct inject {
 	bool borrowed;		/* the scratch memory is another one's */
 	bool stopped;		/* a SIGSTOP was met on the way */
 	pid_t made;		/* the last thread that it has made */
-	unsigned long options;	/* of ptrace, beside those that each task has */
 };
 
 /* 0 or -errno; after success inject_end() must follow. */
@@ -50,6 +49,15 @@ int inject_thread(struct inject *inject, uint64_t code, uint64_t argument);
 /* Map @size bytes of code that the task's threads may run; at most a page. Its address or -errno. */
 int64_t inject_code(struct inject *inject, const void *code, size_t size);
 int inject_remove_code(struct inject *inject, uint64_t address);
+
+/*
+ * inject_run - run code in the task until it sends itself SIGSTOP
+ * @code: where it begins, with @argument in r12, the task's stack pointer and signals blocked
+ * @end: where it is once that signal was sent
+ *
+ * Returns 0 or -errno; -ESRCH if the task died.
+ */
+int inject_run(struct inject *inject, uint64_t code, uint64_t argument, uint64_t end);
 
 /* What the system call returned (a negative errno included); -ESRCH if the task died. */
 int64_t inject_syscall(struct inject *inject, long number, uint64_t a, uint64_t b, uint64_t c,

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -150,8 +149,6 @@ static int finish_tasks(int *fds)
 			ret = inject_begin(&task.inject, task.pid);
 			if (ret)
 				break;
-			/* as task_end_with_us() has set it */
-			task.inject.options = PTRACE_O_EXITKILL;
 			if (round == 0)
 				ret = map_queues(&task, fds);
 			else
