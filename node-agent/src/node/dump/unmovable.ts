@@ -24,11 +24,14 @@ import { ownTasks } from './own-tasks.ts';
 import { processReasons } from './process-limits.ts';
 import { reasonOfSharedFile, sharedMountsOf, type SharedMount } from './shared-files.ts';
 import { reasonOfKind } from './unmovable-kinds.ts';
+import { unsharedReasons, type UnsharedParts } from './unshared.ts';
 
 export interface UnmovableParts {
   /** The directory /proc. */
   proc?: string;
   sockets?: (pid: number) => Promise<UndumpableSocket[]>;
+  /** Of a process's threads. */
+  unshared?: UnsharedParts['unshared'];
   betweenMs?: number;
 }
 
@@ -70,15 +73,22 @@ export class UnmovableFiles {
   readonly #host: Host;
   readonly #proc: string;
   readonly #sockets: (pid: number) => Promise<UndumpableSocket[]>;
+  readonly #unshared: UnsharedParts['unshared'];
   readonly #betweenMs: number;
 
   constructor(
     host: Host,
-    { proc = PROC, sockets = undumpableSockets, betweenMs = BETWEEN_MS }: UnmovableParts = {},
+    {
+      proc = PROC,
+      sockets = undumpableSockets,
+      unshared,
+      betweenMs = BETWEEN_MS,
+    }: UnmovableParts = {},
   ) {
     this.#host = host;
     this.#proc = proc;
     this.#sockets = sockets;
+    this.#unshared = unshared;
     this.#betweenMs = betweenMs;
   }
 
@@ -126,8 +136,13 @@ export class UnmovableFiles {
       const all = await new Cgroup(this.#host.path(cgroup)).tasks();
       const tasks = await ownTasks(all, first, this.#proc);
       const looked = { mounts: await mountsOf(tasks, this.#proc), known: new Map() };
+      const own = first !== undefined && tasks.includes(first) ? first : undefined;
       for (const pid of tasks) {
-        for (const reason of (await unlessEnded(this.#reasonsOf(pid, looked))) ?? []) {
+        const reasons = [
+          ...(await this.#unsharedReasons(pid, own)),
+          ...((await unlessEnded(this.#reasonsOf(pid, looked))) ?? []),
+        ];
+        for (const reason of reasons) {
           const who = await processIn(name, pid, this.#proc);
           messages.set(`${pid} ${withoutSize(reason)}`, `${who} ${reason}`);
         }
@@ -166,6 +181,11 @@ export class UnmovableFiles {
           'which cannot be moved. Mount the whole volume instead, or start the pod again.',
       );
     }
+  }
+
+  #unsharedReasons(pid: number, first: number | undefined): Promise<string[]> {
+    const unshared = this.#unshared && { unshared: this.#unshared };
+    return unsharedReasons(pid, { proc: this.#proc, first, ...unshared });
   }
 
   /** What process `pid` has, and what to do; empty for a process that can be dumped. */
