@@ -98,6 +98,13 @@ describe.runIf(root)('what a thread does not share with its process', () => {
     ]);
     expect(await reasonsOf(tracer, tracer)).toEqual([]);
   });
+
+  it('is not the CRIU of a checkpoint', async () => {
+    const pid = await run(['pass']);
+    // PR_SET_NAME of the thread that traces.
+    await run(['libc.prctl(15, b"criu", 0, 0, 0)', `ok(libc.ptrace(0x4206, ${pid}, None, None))`]);
+    expect(await reasonsOf(pid, pid)).toEqual([]);
+  });
 });
 
 const nested = ['--user', '--net', '--uts', '--ipc', '--cgroup'].filter(

@@ -7,7 +7,7 @@ import { readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sysvipc, unshared as unsharedOf, type Unshared } from '../../../../native/addon/index.ts';
 import { unlessErrno } from '../../support/errors.ts';
-import { unlessEnded } from '../runtime/process.ts';
+import { isInContainer, readProcess, unlessEnded } from '../runtime/process.ts';
 
 export interface UnsharedParts {
   /** The directory /proc. */
@@ -46,6 +46,7 @@ export async function unsharedReasons(
   const reasons: string[] = [];
   for (const { what, tracer } of await unshared(pid)) {
     if (what === 'tracer') {
+      if (tracer === undefined || (await isDump(tracer, proc))) continue;
       reasons.push(
         `is traced by process ${tracer} (a debugger, strace), which cannot be moved. Detach it, then create a new request.`,
       );
@@ -62,6 +63,11 @@ export async function unsharedReasons(
   }
   return reasons;
 }
+
+/** The node's CRIU, of a checkpoint that is being made. It lets go soon. */
+const isDump = async (tracer: number, proc: string): Promise<boolean> =>
+  (await readProcess(tracer, proc))?.name === 'criu' &&
+  (await isInContainer(tracer, proc)) === false;
 
 async function ownNamespaces(pid: number, first: number, proc: string): Promise<string[]> {
   const linkOf = (of: number, name: string): Promise<string | undefined> =>
