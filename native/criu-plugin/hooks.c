@@ -12,6 +12,7 @@
 #include "confinement.h"
 #include "dump.h"
 #include "dump_files.h"
+#include "eventfds.h"
 #include "late.h"
 #include "log.h"
 #include "outcome.h"
@@ -124,6 +125,8 @@ static int checkpoint_devices(int pid)
 {
 	int ret = unshared_check(pid);
 
+	if (!ret)
+		ret = eventfds_check(pid);
 	if (!ret)
 		ret = confinement_check(pid);
 	if (!ret)

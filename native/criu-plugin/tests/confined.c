@@ -3,7 +3,7 @@
  * A process with threads in system calls of several kinds that confines itself, or one of its threads, and drops what
  * would tell; or one of whose threads does not share what threads share. Ten times a second it prints what it may still
  * do, and each system call that did not go on as it should.
- * usage: confined none|process|thread|mdwe|mce|files|directory|uts|children|dispatch|undo|removed [THREADS]
+ * usage: confined none|process|thread|mdwe|mce|files|directory|uts|children|dispatch|undo|removed|eventfd [THREADS]
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
@@ -116,6 +117,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(how, "process"))
 		landlock();
+	if (eventfd(3, strcmp(how, "eventfd") ? 0 : EFD_SEMAPHORE) < 0)
+		perror(how);
 	if (!strcmp(how, "undo") || !strcmp(how, "removed"))
 		take_semaphore(!strcmp(how, "removed"));
 	if (!strcmp(how, "mdwe") && prctl(PR_SET_MDWE, 1, 0, 0, 0))

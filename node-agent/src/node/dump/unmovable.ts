@@ -16,6 +16,7 @@ import type { Container } from '../runtime/containers.ts';
 import { printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
 import { reasonOfChildCgroups } from './child-cgroups.ts';
 import { isDeleted, isMemoryFile, reasonOfDeleted, withoutSize } from './deleted-files.ts';
+import { hasMode, reasonOfMode } from './file-modes.ts';
 import { throwFirst } from './findings.ts';
 import { foundInEach } from './looks.ts';
 import { mappedReasons } from './mapped-files.ts';
@@ -215,6 +216,10 @@ export class UnmovableFiles {
     { shared, mounts }: { shared: ReadonlyMap<string, SharedMount>; mounts: Mounts },
   ): Promise<string | undefined> {
     if (link === 'anon_inode:inotify') return this.#reasonOfWatches(pid, fd);
+    if (hasMode(link)) {
+      const info = await readFile(join(this.#proc, String(pid), 'fdinfo', fd), 'utf8');
+      return reasonOfMode(link, info);
+    }
     if (!link.startsWith('/')) return undefined;
     const process = join(this.#proc, String(pid));
     const path = join(process, 'fd', fd);
