@@ -18,6 +18,7 @@ import type {
   SysvObjects,
   UndumpableSocket,
   UnixSocket,
+  Unshared,
 } from './types.ts';
 
 export { NativeError } from './native.ts';
@@ -207,6 +208,11 @@ export function sysvipc(path: string): Promise<SysvObjects> {
 /** The sockets of a process that CRIU cannot dump; empty for one that has ended. Codes: EPERM. */
 export function undumpableSockets(pid: number): Promise<UndumpableSocket[]> {
   return call((addon) => addon.undumpableSockets(pid));
+}
+
+/** What threads of a process do not share with it, one of each kind; empty for one that has ended. Codes: EPERM. */
+export function unshared(pid: number): Promise<Unshared[]> {
+  return call((addon) => addon.unshared(pid));
 }
 
 /** The Unix sockets of a network namespace, those that no process has any more included. Codes: ENOENT: no unix_diag. */

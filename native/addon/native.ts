@@ -22,6 +22,7 @@ import type {
   SysvObjects,
   UndumpableSocket,
   UnixSocket,
+  Unshared,
 } from './types.ts';
 
 /**
@@ -104,6 +105,7 @@ interface Native {
   sysvipc(path: string): Promise<SysvObjects>;
   undumpableSockets(pid: number): Promise<UndumpableSocket[]>;
   unixSockets(netns: string): Promise<UnixSocket[]>;
+  unshared(pid: number): Promise<Unshared[]>;
   endTcpRepair(pid: number): Promise<number>;
   endTcpOrphans(netns: Netns): Promise<number>;
 }

@@ -260,6 +260,18 @@ export interface UndumpableSocket {
   port: number;
 }
 
+/** What one thread of a process has apart from it, or has used. */
+export interface Unshared {
+  tid: number;
+  /**
+   * `files`, `directory`, `namespace`: of its own; `children`: a namespace for its next children; `undo`: has used semop(2) with
+   * SEM_UNDO; `tracer`: has one; `first`: it is the first thread, and has ended before others.
+   */
+  what: 'files' | 'directory' | 'namespace' | 'children' | 'undo' | 'tracer' | 'first';
+  /** PID of the tracer. */
+  tracer?: number;
+}
+
 /** A Unix socket (unix(7)). */
 export interface UnixSocket {
   inode: number;

@@ -12,11 +12,13 @@
 #include "confinement.h"
 #include "dump.h"
 #include "dump_files.h"
+#include "eventfds.h"
 #include "late.h"
 #include "log.h"
 #include "outcome.h"
 #include "restore.h"
 #include "settings.h"
+#include "unshared.h"
 #include "watches.h"
 
 #define PLUGIN_NAME "ibverbs_plugin"
@@ -121,8 +123,12 @@ static int dump_ext_file(int fd, int id)
 
 static int checkpoint_devices(int pid)
 {
-	int ret = confinement_check(pid);
+	int ret = unshared_check(pid);
 
+	if (!ret)
+		ret = eventfds_check(pid);
+	if (!ret)
+		ret = confinement_check(pid);
 	if (!ret)
 		ret = settings_dump_task(criu_get_image_dir(), pid);
 	if (!ret)

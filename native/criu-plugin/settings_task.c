@@ -17,6 +17,7 @@
 #define AFFINITY "CPU affinity"
 #define IO_PRIORITY "I/O priority"
 #define TIMER_SLACK "timer slack"
+#define CORE_FILTER "core dump filter"
 #define IOPRIO_WHO_PROCESS 1
 
 /* Of /proc/PID/status: what the kernel checks, and what the kernel does for the thread alone. */
@@ -184,17 +185,20 @@ int settings_read_thread(pid_t tid, bool leader, PB(Thread) *thread)
 		ret = read_affinity(tid, thread);
 	if (!ret && leader)
 		ret = read_file(tid, "oom_score_adj", "oom_score_adj", thread);
+	/* Absent in a kernel without core dumps. */
+	if (!ret && leader)
+		ret = read_file(tid, "coredump_filter", CORE_FILTER, thread);
 	if (!ret && leader)
 		ret = read_limits(tid, thread);
 	return ret;
 }
 
-static int put_back_slack(pid_t tid, const char *value)
+static int write_file(pid_t tid, const char *name, const char *value)
 {
 	char path[64];
 	int fd, ret = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/timerslack_ns", tid);
+	snprintf(path, sizeof(path), "/proc/%d/%s", tid, name);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -204,12 +208,23 @@ static int put_back_slack(pid_t tid, const char *value)
 	return ret;
 }
 
+/* The kernel shows the number in base 16, without a sign of that, and takes one with. */
+static int put_back_filter(pid_t tid, const char *value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "0x%s", value);
+	return write_file(tid, "coredump_filter", text);
+}
+
 int settings_put_back(pid_t tid, const PB(Setting) *setting)
 {
 	if (!strcmp(setting->name, AFFINITY))
 		return cpu_affinity_restore(tid, setting->value);
 	if (!strcmp(setting->name, TIMER_SLACK))
-		return put_back_slack(tid, setting->value);
+		return write_file(tid, "timerslack_ns", setting->value);
+	if (!strcmp(setting->name, CORE_FILTER))
+		return put_back_filter(tid, setting->value);
 	if (!strcmp(setting->name, IO_PRIORITY))
 		return syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, tid, atol(setting->value)) ?
 		       -errno : 0;

@@ -19,6 +19,7 @@
 #include "tcp_orphans.h"
 #include "tcp_repair.h"
 #include "unix_sockets.h"
+#include "unshared.h"
 
 namespace {
 
@@ -45,6 +46,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportTcpOrphans(env, exports);
   sealift::ExportTcpRepair(env, exports);
   sealift::ExportUnixSockets(env, exports);
+  sealift::ExportUnshared(env, exports);
   return exports;
 }
 

@@ -1,23 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A process with threads in system calls of several kinds that confines itself, or one of its threads, and drops what
- * would tell. Ten times a second it prints what it may still do, and each system call that did not go on as it should.
- * usage: confined none|process|thread|mdwe|mce [THREADS]
+ * would tell; or one of whose threads does not share what threads share. Ten times a second it prints what it may still
+ * do, and each system call that did not go on as it should.
+ * usage: confined none|process|thread|mdwe|mce|files|directory|uts|children|dispatch|undo|removed|eventfd [THREADS]
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/sem.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
+#endif
+
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59
 #endif
 
 static int quiet[2];
@@ -35,6 +44,39 @@ static void landlock(void)
 	close(ruleset);
 }
 
+static const struct unshares {
+	const char *how;
+	int flags;
+} unshares[] = {
+	{ "files", CLONE_FILES },
+	{ "directory", CLONE_FS },
+	{ "uts", CLONE_NEWUTS },
+	{ "children", CLONE_NEWPID },
+};
+
+/* Of a thread. The selector lets all system calls pass. */
+static void leave_the_others(void)
+{
+	static char selector;
+
+	for (unsigned int i = 0; i < sizeof(unshares) / sizeof(unshares[0]); i++)
+		if (!strcmp(how, unshares[i].how) && unshare(unshares[i].flags))
+			perror(how);
+	if (!strcmp(how, "dispatch") && prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, 0, 0, &selector))
+		perror(how);
+}
+
+/* Of a process: it takes a semaphore that the kernel gives back at its end. */
+static void take_semaphore(bool remove)
+{
+	struct sembuf take = { .sem_op = -1, .sem_flg = SEM_UNDO };
+	int id = semget(IPC_PRIVATE, 1, 0600);
+
+	if (id < 0 || semctl(id, 0, SETVAL, 1) || semop(id, &take, 1) ||
+	    (remove && semctl(id, 0, IPC_RMID)))
+		perror("semop");
+}
+
 /* Nothing is written there, so none of these returns. A timed poll may end early (README.md, Limits). */
 static void *wait_for_nothing(void *arg)
 {
@@ -44,6 +86,8 @@ static void *wait_for_nothing(void *arg)
 
 	if (arg == (void *)1 && !strcmp(how, "thread"))
 		landlock();
+	if (arg == (void *)1)
+		leave_the_others();
 	for (;;) {
 		long ret = kind == 0 ? read(quiet[0], &byte, 1) :
 			   kind == 1 ? poll(&poll_quiet, 1, -1) :
@@ -73,6 +117,10 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(how, "process"))
 		landlock();
+	if (eventfd(3, strcmp(how, "eventfd") ? 0 : EFD_SEMAPHORE) < 0)
+		perror(how);
+	if (!strcmp(how, "undo") || !strcmp(how, "removed"))
+		take_semaphore(!strcmp(how, "removed"));
 	if (!strcmp(how, "mdwe") && prctl(PR_SET_MDWE, 1, 0, 0, 0))
 		perror("PR_SET_MDWE");
 	if (!strcmp(how, "mce") && prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0))

@@ -99,6 +99,15 @@ static void print_own(void)
 	fflush(stdout);
 }
 
+/* Not the kernel's own, which is 0x33. */
+static int choose_core(void)
+{
+	int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+	int ret = fd < 0 || write(fd, "0x7f", 4) != 4;
+
+	return ret || close(fd);
+}
+
 int main(void)
 {
 	pthread_t thread;
@@ -110,7 +119,7 @@ int main(void)
 	if (droppable == MAP_FAILED)
 		droppable = NULL;	/* before Linux 6.11 */
 	deleted = open_deleted();
-	if (pthread_create(&thread, NULL, second, NULL))
+	if (choose_core() || pthread_create(&thread, NULL, second, NULL))
 		return 1;
 	confine(1);
 	prctl(PR_SET_TIMERSLACK, 123456);

@@ -79,6 +79,7 @@ reports() {
 }
 
 # run SECONDS COMMAND [ROOT]: boot, run the command in bash, show what it prints. Return: its status, or 1 if the kernel reports a fault.
+# DEBUG_KERNEL_LSM names the security modules in use, instead of those of the configuration.
 run() {
 	local seconds=$1 root=${3:-$(rootfs_tree)} status=0 shown found
 	rm -f "$share"/{rc,dmesg,kmemleak}
@@ -88,7 +89,7 @@ run() {
 	shown=$!
 	builder_run timeout --kill-after=10 "$seconds" "$(kernel_dir)/linux" "mem=${DEBUG_KERNEL_MEMORY:-768M}" \
 		rootfstype=hostfs "rootflags=$root" ro con=null con0=null,fd:1 ssl=none \
-		init=/bin/bash -- -c "\"mount -t proc proc /proc; mount -t tmpfs tmpfs /run; mkdir /run/share; mount -t hostfs hostfs /run/share -o hostfs=$share; exec bash /run/share/init.sh\"" \
+		${DEBUG_KERNEL_LSM:+"lsm=$DEBUG_KERNEL_LSM"} init=/bin/bash -- -c "\"mount -t proc proc /proc; mount -t tmpfs tmpfs /run; mkdir /run/share; mount -t hostfs hostfs /run/share -o hostfs=$share; exec bash /run/share/init.sh\"" \
 		>"$share/console" 2>&1 </dev/null || status=$?
 	sleep 1
 	kill "$shown"
@@ -119,6 +120,12 @@ tests() {
 	run "$1" "rdma system set netns exclusive; ONLY='${ONLY:-}' bash rxe-tests/run.sh rxe-tests rdma_rxe.ko" || status=1
 	echo "# the driver's tests: $((SECONDS - start)) s"
 	return $status
+}
+
+# labels SECONDS: credentials under Smack; the other tests run under AppArmor, which excludes it.
+labels() {
+	DEBUG_KERNEL_LSM=landlock,smack run "$1" "$namespaces
+exec ip netns exec sl_a rxe-tests/protocol sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 adopt"
 }
 
 # Add a run without a report to the list of them, and say how much this driver has stood in all of them.
@@ -180,6 +187,7 @@ lane() {
 	ONLY=${ONLY:-$LANE_ONLY}
 	echo "skipped: under the debug kernel, the driver's tests but $ONLY (make debug-test runs all of them)"
 	tests "$LANE_SECONDS" || status=1
+	labels "$LANE_SECONDS" || status=1
 	fuzz "$LANE_FUZZ" "${SEED:-1}" || status=1
 	return $status
 }
@@ -189,7 +197,10 @@ up) up ;;
 test)
 	up
 	prepare
-	tests "$TESTS_SECONDS"
+	status=0
+	tests "$TESTS_SECONDS" || status=1
+	[ -n "${ONLY:-}" ] || labels "$TESTS_SECONDS" || status=1
+	exit $status
 	;;
 fuzz)
 	up

@@ -10,20 +10,26 @@
 #include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/pid.h>
+#include <linux/ptrace.h>
 #include <linux/security.h>
 #include <linux/sched/task.h>
 
 #include "rxe_sealift.h"
 
-/* Compare what the security modules keep in both. */
-static bool rxe_cred_same_label(const struct cred *a, const struct cred *b)
+/*
+ * Do this thread and the first one of its process have one label? AppArmor tells
+ * a thread's, but not that of credentials (security_cred_getsecid()); SELinux
+ * and Smack tell both. One of the three at most is in use, so there is one
+ * identifier to compare. If none is, it is 0.
+ */
+static bool rxe_cred_same_label(void)
 {
-	u32 id_a = 0, id_b = 0;
+	u32 own = 0, first = 0;
 
-	security_cred_getsecid(a, &id_a);
-	security_cred_getsecid(b, &id_b);
+	security_current_getsecid_subj(&own);
+	security_task_getsecid_obj(current->group_leader, &first);
 
-	return id_a == id_b;
+	return own == first;
 }
 
 static bool rxe_cred_same_keys(const struct cred *a, const struct cred *b)
@@ -39,7 +45,7 @@ static bool rxe_cred_same_keys(const struct cred *a, const struct cred *b)
 #endif
 }
 
-/* Do two credentials objects allow the same? */
+/* Do two credentials objects allow the same? Labels are not looked at. */
 static bool rxe_cred_equal(const struct cred *a, const struct cred *b)
 {
 	const struct group_info *ga = a->group_info, *gb = b->group_info;
@@ -55,7 +61,7 @@ static bool rxe_cred_equal(const struct cred *a, const struct cred *b)
 	    a->ucounts != b->ucounts)
 		return false;
 
-	if (!rxe_cred_same_label(a, b) || !rxe_cred_same_keys(a, b))
+	if (!rxe_cred_same_keys(a, b))
 		return false;
 
 	if (memcmp(&a->cap_inheritable, &b->cap_inheritable,
@@ -108,15 +114,26 @@ static int rxe_adopt_file(struct file *file, u32 tid)
 }
 
 /*
- * The calling thread gets the credentials of its process's first thread.
- * Threads of one process share their memory, so the caller gains nothing. Two
- * objects that compare equal may still differ in what cannot be compared (a
- * Landlock domain): that is why they must be of one process.
+ * Is the calling thread driven by somebody who may act as any thread? Then it
+ * is being restored, and has of its own only what that has given it.
  */
-static int rxe_adopt_thread(struct file *file)
+static bool rxe_is_restored(void)
+{
+	struct task_struct *tracer;
+	bool is;
+
+	rcu_read_lock();
+	tracer = ptrace_parent(current);
+	is = tracer && has_capability(tracer, CAP_SYS_PTRACE);
+	rcu_read_unlock();
+
+	return is;
+}
+
+/* Those of @file, if the first thread of the caller's process has them. */
+static const struct cred *rxe_get_first_cred(struct file *file)
 {
 	const struct cred *cred;
-	int err = -EACCES;
 
 	rcu_read_lock();
 	cred = READ_ONCE(file->f_cred);
@@ -125,12 +142,46 @@ static int rxe_adopt_thread(struct file *file)
 	else
 		cred = get_cred_rcu(cred);
 	rcu_read_unlock();
+
+	return cred;
+}
+
+static bool rxe_is_first_cred(const struct cred *cred)
+{
+	bool is;
+
+	rcu_read_lock();
+	is = cred == __task_cred(current->group_leader);
+	rcu_read_unlock();
+
+	return is;
+}
+
+/*
+ * The calling thread gets the credentials of its process's first thread. Two
+ * objects that compare equal may still differ in what cannot be compared: a
+ * Landlock domain, which a thread can enter alone. So no thread may call this
+ * for itself, though threads of one process share their memory: only who is
+ * restored, for which a dump has made sure that there is no such domain.
+ */
+static int rxe_adopt_thread(struct file *file)
+{
+	const struct cred *cred;
+	int err = -EACCES;
+
+	if (!rxe_is_restored())
+		return -EPERM;
+
+	cred = rxe_get_first_cred(file);
 	if (!cred)
 		return -EACCES;
 
 	if (cred == current_cred())
 		err = 0;
-	else if (rxe_cred_equal(cred, current_cred()))
+	else if (rxe_cred_equal(cred, current_cred()) &&
+		 rxe_cred_same_label() &&
+		 /* the label was that of these credentials */
+		 rxe_is_first_cred(cred))
 		return commit_creds((struct cred *)cred);
 
 	put_cred(cred);

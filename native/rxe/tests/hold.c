@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <infiniband/verbs.h>
 
@@ -47,7 +48,7 @@ int main(int argc, char **argv)
 	} else if (!strcmp(argv[2], "resume")) {
 		ret = sl_resume(fd);
 	} else if (!strcmp(argv[2], "adopt")) {
-		ret = sl_adopt(fd);
+		ret = sl_adopt_tid(fd, getpid());
 	} else {
 		ret = sl_query(fd, &q);
 		if (!ret)

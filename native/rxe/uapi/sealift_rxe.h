@@ -4,7 +4,7 @@
  * /dev/infiniband/uverbsN (RDMA_VERBS_IOCTL, driver_id RDMA_DRIVER_RXE).
  *
  * Every method belongs to the object SEALIFT_RXE_OBJECT and, except QUERY and
- * ADOPT for oneself, needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the
+ * ADOPT in a thread that is restored, needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the
  * initial user namespace (else -EPERM): whoever restores an image decides what
  * the kernel believes.
  *
@@ -355,8 +355,9 @@ enum sealift_rxe_restore_ah_attrs {
  * tid: the file gets the credentials of that thread, as if it had opened it;
  * needs CAP_SYS_PTRACE in the initial user namespace too (-EPERM).
  * tid 0: the calling thread takes the file's credentials object if that is the
- * one of its process's first thread and allows just what its own does
- * (-EACCES); needs no privilege.
+ * one of its process's first thread, allows just what its own does and both
+ * threads have one label of AppArmor, SELinux or Smack (-EACCES). Needs a tracer
+ * of the thread that has CAP_SYS_PTRACE in the initial user namespace (-EPERM).
  */
 enum sealift_rxe_adopt_attrs {
 	SEALIFT_RXE_ATTR_ADOPT_IN = SEALIFT_RXE_NS, /* IN sealift_rxe_adopt */

@@ -44,7 +44,10 @@ describe.runIf(isMounted)('cgroups that a container has made', () => {
       expect(await reasonOfChildCgroups('main', own)).toMatch(
         /^Container main has made cgroups below its own \(job, job\/inner, with 1 process\), .*rmdir/,
       );
-      const files = new UnmovableFiles(new Host({ root: '/' }), { sockets: async () => [] });
+      const files = new UnmovableFiles(new Host({ root: '/' }), {
+        sockets: async () => [],
+        unshared: async () => [],
+      });
       await expect(files.check([{ name: 'main', cgroup: own }])).rejects.toMatchObject({
         code: 'UnsupportedObject',
         message: expect.stringMatching(/^Container main has made cgroups/) as string,

@@ -64,7 +64,7 @@ describe.runIf(process.getuid?.() === 0)('what an exec probe starts', () => {
     await mkdir(join(dir, 'cgroup'));
     const inCgroup = (...pids: (number | undefined)[]) =>
       writeFile(join(dir, 'cgroup', 'cgroup.procs'), pids.map((pid) => `${pid}\n`).join(''));
-    const parts = { sockets: async () => [], betweenMs: 10 };
+    const parts = { sockets: async () => [], unshared: async () => [], betweenMs: 10 };
     const files = new UnmovableFiles(new Host({ root: dir }), parts);
     const check = (pid: number | undefined) =>
       files.check([{ name: 'main', cgroup: '/cgroup', pid: pid ?? 0 }]);

@@ -35,6 +35,7 @@ const check = (
   new UnmovableFiles(new Host({ root: dir }), {
     proc: directory,
     sockets: async () => sockets,
+    unshared: async () => [],
     betweenMs: 10,
   }).check([container]);
 const refused = (text: RegExp) => ({
@@ -188,6 +189,7 @@ describe('what CRIU cannot dump', () => {
       new UnmovableFiles(new Host({ root: dir }), {
         proc,
         betweenMs: 10,
+        unshared: async () => [],
         sockets: async () => {
           const found = socketOf(++looks);
           return found ? [{ fd: 5, protocol: 262, listens: true, ...found }] : [];
@@ -216,7 +218,11 @@ describe('what CRIU cannot dump', () => {
       expect(grown.status).toBe(0);
       return [];
     };
-    const files = new UnmovableFiles(new Host({ root: dir }), { betweenMs: 10, sockets: grow });
+    const files = new UnmovableFiles(new Host({ root: dir }), {
+      betweenMs: 10,
+      sockets: grow,
+      unshared: async () => [],
+    });
     await expect(files.check([container])).rejects.toMatchObject(
       refused(/a deleted file of 1\.9 G/),
     );
@@ -341,7 +347,10 @@ describe('what CRIU cannot dump', () => {
     child?.kill('SIGKILL');
     await run([...made, 'libc.mq_close(q)'], unshared);
     await expect(check('/proc')).resolves.toBeUndefined();
-    const files = new UnmovableFiles(new Host({ root: dir }), { sockets: async () => [] });
+    const files = new UnmovableFiles(new Host({ root: dir }), {
+      sockets: async () => [],
+      unshared: async () => [],
+    });
     await expect(files.check([{ ...container, pid: child?.pid ?? 0 }])).rejects.toMatchObject(
       refused(/message queues \(q\).*dev.mqueue/),
     );

@@ -16,6 +16,7 @@ import type { Container } from '../runtime/containers.ts';
 import { printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
 import { reasonOfChildCgroups } from './child-cgroups.ts';
 import { isDeleted, isMemoryFile, reasonOfDeleted, withoutSize } from './deleted-files.ts';
+import { hasMode, reasonOfMode } from './file-modes.ts';
 import { throwFirst } from './findings.ts';
 import { foundInEach } from './looks.ts';
 import { mappedReasons } from './mapped-files.ts';
@@ -24,11 +25,14 @@ import { ownTasks } from './own-tasks.ts';
 import { processReasons } from './process-limits.ts';
 import { reasonOfSharedFile, sharedMountsOf, type SharedMount } from './shared-files.ts';
 import { reasonOfKind } from './unmovable-kinds.ts';
+import { unsharedReasons, type UnsharedParts } from './unshared.ts';
 
 export interface UnmovableParts {
   /** The directory /proc. */
   proc?: string;
   sockets?: (pid: number) => Promise<UndumpableSocket[]>;
+  /** Of a process's threads. */
+  unshared?: UnsharedParts['unshared'];
   betweenMs?: number;
 }
 
@@ -70,15 +74,22 @@ export class UnmovableFiles {
   readonly #host: Host;
   readonly #proc: string;
   readonly #sockets: (pid: number) => Promise<UndumpableSocket[]>;
+  readonly #unshared: UnsharedParts['unshared'];
   readonly #betweenMs: number;
 
   constructor(
     host: Host,
-    { proc = PROC, sockets = undumpableSockets, betweenMs = BETWEEN_MS }: UnmovableParts = {},
+    {
+      proc = PROC,
+      sockets = undumpableSockets,
+      unshared,
+      betweenMs = BETWEEN_MS,
+    }: UnmovableParts = {},
   ) {
     this.#host = host;
     this.#proc = proc;
     this.#sockets = sockets;
+    this.#unshared = unshared;
     this.#betweenMs = betweenMs;
   }
 
@@ -126,8 +137,13 @@ export class UnmovableFiles {
       const all = await new Cgroup(this.#host.path(cgroup)).tasks();
       const tasks = await ownTasks(all, first, this.#proc);
       const looked = { mounts: await mountsOf(tasks, this.#proc), known: new Map() };
+      const own = first !== undefined && tasks.includes(first) ? first : undefined;
       for (const pid of tasks) {
-        for (const reason of (await unlessEnded(this.#reasonsOf(pid, looked))) ?? []) {
+        const reasons = [
+          ...(await this.#unsharedReasons(pid, own)),
+          ...((await unlessEnded(this.#reasonsOf(pid, looked))) ?? []),
+        ];
+        for (const reason of reasons) {
           const who = await processIn(name, pid, this.#proc);
           messages.set(`${pid} ${withoutSize(reason)}`, `${who} ${reason}`);
         }
@@ -168,6 +184,11 @@ export class UnmovableFiles {
     }
   }
 
+  #unsharedReasons(pid: number, first: number | undefined): Promise<string[]> {
+    const unshared = this.#unshared && { unshared: this.#unshared };
+    return unsharedReasons(pid, { proc: this.#proc, first, ...unshared });
+  }
+
   /** What process `pid` has, and what to do; empty for a process that can be dumped. */
   async #reasonsOf(pid: number, looked: OfContainer): Promise<string[]> {
     const reasons = new Set<string>(await processReasons(pid, this.#proc));
@@ -195,6 +216,10 @@ export class UnmovableFiles {
     { shared, mounts }: { shared: ReadonlyMap<string, SharedMount>; mounts: Mounts },
   ): Promise<string | undefined> {
     if (link === 'anon_inode:inotify') return this.#reasonOfWatches(pid, fd);
+    if (hasMode(link)) {
+      const info = await readFile(join(this.#proc, String(pid), 'fdinfo', fd), 'utf8');
+      return reasonOfMode(link, info);
+    }
     if (!link.startsWith('/')) return undefined;
     const process = join(this.#proc, String(pid));
     const path = join(process, 'fd', fd);
