@@ -204,13 +204,14 @@ function triedOf({ given }: Row): Record<string, unknown> {
   };
 }
 
+const hasThird = (given: Row['given']): boolean =>
+  given?.controller === 'ByName' && !given.noOtherNode;
+
 /** Two nodes, and a third one where the first may have no room. */
 const nodesOf = ({ given }: Row): MigrationOperatorObserved['nodes'] =>
   [
-    ...(['a', 'b'] as const),
-    ...(given?.targetPod === 'unschedulable' || given?.targetNode || given?.controller === 'ByName'
-      ? ['c']
-      : []),
+    ...(given?.noOtherNode ? ['b'] : ['a', 'b']),
+    ...(given?.targetPod === 'unschedulable' || given?.targetNode || hasThird(given) ? ['c'] : []),
   ].map((name) => objects.node(name));
 
 const fullMoves: MigrationOperatorObserved['moves'] = {
