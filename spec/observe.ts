@@ -177,12 +177,14 @@ const controllerOf = ({ given }: Row): Record<string, unknown> =>
     ? {
         source: {
           ...accepted.source,
-          controller: { ...reference, handover: given.controller },
+          controller: { ...reference, ...kindOf(given), handover: given.controller },
           ...(given.standsIn ? { standsInFor: 'set-0' } : {}),
         },
       }
     : {};
 const { controller: _isController, ...reference } = controller;
+const kindOf = (given: Row['given']): object =>
+  given?.controller === 'ByName' ? { apiVersion: 'apps/v1', kind: 'StatefulSet' } : {};
 const accepted = { source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid' } };
 
 /** As the scheduler writes it. */

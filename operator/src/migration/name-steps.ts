@@ -41,10 +41,14 @@ const waits = (waitsFor: string): Work => ({ effects: [], waitsFor, lookAgainMs 
  * The landing pod serves, and nobody knows for how long it waits: others may use its place in the limits. It belongs to nobody
  * meanwhile, because the disruption controller does not count a pod whose controller it cannot ask, nor any other of its budget.
  */
-const waitsLong = (landing: Pod, waitsFor: string): Work =>
-  isDetached(landing)
+function waitsLong({ request }: Observed, landing: Pod, waitsFor: string): Work {
+  // Another kind of controller might take a pod for its own that belongs to nobody.
+  const { apiVersion, kind } = request.status?.source?.controller ?? {};
+  const isSet = apiVersion === 'apps/v1' && kind === 'StatefulSet';
+  return isSet && isDetached(landing)
     ? { effects: [{ type: 'ReleaseLanding', uid: landing.metadata.uid }] }
     : { ...waits(waitsFor), reason: waitsForNodeReason };
+}
 
 /** Whether the blackout may not begin yet, because the name is not known to be reserved. */
 export function awaitsName({ request, nameTrial }: Observed): boolean {
@@ -168,11 +172,11 @@ function moveOn(observed: Observed, landing: Pod, now: number): Work {
     );
   }
   const node = endOf(observed, landing, attempt);
-  if ('reason' in node) return waitsLong(landing, sentences([failure, node.message]));
+  if ('reason' in node) return waitsLong(observed, landing, sentences([failure, node.message]));
   const next = { requestName: secondName(request, attempt), attempt, nodeName: node.name };
   const move = returnOf(request, landing, next);
   const cause = move && queueCause(move, seen);
-  if (cause) return waitsLong(landing, queueMessage(cause, move, seen));
+  if (cause) return waitsLong(observed, landing, queueMessage(cause, move, seen));
   return { effects: [{ type: 'CreateSecondMove', ...next }], secondMove: next };
 }
 

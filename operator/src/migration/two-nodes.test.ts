@@ -70,6 +70,14 @@ describe('a landing pod', () => {
       expect(next.status?.secondMove).toBeUndefined();
     });
 
+    it('keeps its owner if nobody knows what its controller does with a pod that has none', () => {
+      const crew = { ...controller, apiVersion: 'example.org/v1', kind: 'Crew' };
+      const own = { source: { ...source, controller: crew } };
+      const plan = decideMigration(look({ nodes: cordoned }, own), NOW);
+      expect(plan.effects).toEqual([]);
+      expect(summary(plan)).toBe('Unknown NoNodeForName');
+    });
+
     it('goes back to its own node by way of the source’s once that one takes pods', () => {
       const two = nodes.slice(0, 2);
       const plan = decideMigration(look({ nodes: two, targetPod: free }, waiting), NOW);
