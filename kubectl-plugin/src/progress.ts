@@ -89,7 +89,8 @@ function titleOf(request: Request): string {
 function wayOf({ spec, status }: MigrationRequest): string[] {
   const { source, target, inspection, secondMove } = status ?? {};
   const to = target?.nodeName ?? inspection?.targetNodeName ?? spec.targetNodeName;
-  const on = secondMove ? [secondMove.nodeName] : [];
+  // A landing pod may get its name where it is, by way of another node.
+  const on = secondMove && secondMove.nodeName !== to ? [secondMove.nodeName] : [];
   return [source?.nodeName ?? '?', to ?? '?', ...on];
 }
 
