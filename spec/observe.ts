@@ -177,12 +177,14 @@ const controllerOf = ({ given }: Row): Record<string, unknown> =>
     ? {
         source: {
           ...accepted.source,
-          controller: { ...reference, handover: given.controller },
+          controller: { ...reference, ...kindOf(given), handover: given.controller },
           ...(given.standsIn ? { standsInFor: 'set-0' } : {}),
         },
       }
     : {};
 const { controller: _isController, ...reference } = controller;
+const kindOf = (given: Row['given']): object =>
+  given?.controller === 'ByName' ? { apiVersion: 'apps/v1', kind: 'StatefulSet' } : {};
 const accepted = { source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid' } };
 
 /** As the scheduler writes it. */
@@ -204,13 +206,14 @@ function triedOf({ given }: Row): Record<string, unknown> {
   };
 }
 
+const hasThird = (given: Row['given']): boolean =>
+  given?.controller === 'ByName' && !given.noOtherNode;
+
 /** Two nodes, and a third one where the first may have no room. */
 const nodesOf = ({ given }: Row): MigrationOperatorObserved['nodes'] =>
   [
-    ...(['a', 'b'] as const),
-    ...(given?.targetPod === 'unschedulable' || given?.targetNode || given?.controller === 'ByName'
-      ? ['c']
-      : []),
+    ...(given?.noOtherNode ? ['b'] : ['a', 'b']),
+    ...(given?.targetPod === 'unschedulable' || given?.targetNode || hasThird(given) ? ['c'] : []),
   ].map((name) => objects.node(name));
 
 const fullMoves: MigrationOperatorObserved['moves'] = {

@@ -67,7 +67,7 @@ const operatorEffects: { [K in Kind]: Listed<Kinds[K]['operatorEffect']> } = {
     ...({ AttachSource: true, DetachSource: true, EndSource: true } as const),
     ...({ DeleteSource: true, DeleteLostSource: true, CreateRestoreRequest: true } as const),
     ...({ DeleteTarget: true, ProposeAbort: true, DeleteRequest: true } as const),
-    ...({ CreateSecondMove: true, DeleteLanding: true } as const),
+    ...({ CreateSecondMove: true, ReleaseLanding: true, DeleteLanding: true } as const),
   },
   RestoreRequest: {
     ...finalizer,

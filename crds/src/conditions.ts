@@ -78,6 +78,16 @@ interface WithConditions {
 export const summaryOf = ({ status }: WithConditions): Readonly<Condition> | undefined =>
   status?.conditions?.find((one) => one.type === 'Succeeded');
 
+/** Of `Succeeded`, while a landing pod waits for a node. */
+export const waitsForNodeReason = 'NoNodeForName';
+
+/**
+ * Whether the request's landing pod serves, and waits for a node to which, or by way of which, it gets its name: perhaps for days
+ * (docs/adr/0044).
+ */
+export const waitsForNode = (object: WithConditions): boolean =>
+  !isFinished(object) && summaryOf(object)?.reason === waitsForNodeReason;
+
 /** Whether the summary condition says how the request ended. */
 export function isFinished(object: WithConditions): boolean {
   return (summaryOf(object)?.status ?? 'Unknown') !== 'Unknown';

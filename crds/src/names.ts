@@ -76,6 +76,8 @@ export const labels = {
   fabricIp: 'sealift.dev/fabric-ip',
   /** Pod of a StatefulSet, of its controller: the name of the ControllerRevision that it is made from. */
   revision: 'controller-revision-hash',
+  /** Any pod: `ByName` if its controller, of a kind that Sealift does not know, finds it by its name. The policy on names selects by it. */
+  handover: 'sealift.dev/controller-handover',
 } as const;
 
 /** The Lease that a node's agent renews. */

@@ -21,6 +21,8 @@ export const reasons = {
   CheckpointStored: 'The images are stored; the pod runs on.',
   PodRestored: 'The new pod runs.',
   Committed: 'Decided: the target runs.',
+  NoNodeForName:
+    'The pod runs as a landing pod, and waits for a node to or by way of which it gets its own name back.',
 
   // Refused: the source is untouched
   NotMovable: 'Dry run: a move would fail; status.inspection.findings says why.',

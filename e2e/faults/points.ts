@@ -211,13 +211,14 @@ export const recoveryPoints = beforeAndAfter(
 /** A pod that is evicted. `drain` arms these. */
 export const evacuationPoints = beforeAndAfter('operator', 'operator.create-evacuation');
 
-/** Pods that have a controller. `owner-deployment`, `owner-job` and `owner-statefulset` arm these. */
+/** Pods that have a controller. `owner-deployment`, `owner-job`, `owner-statefulset` and `owner-two-nodes` arm these. */
 export const controllerPoints = {
   replicaSet: beforeAndAfter('operator', 'operator.retire-source', 'operator.attach-target'),
   job: beforeAndAfter('operator', 'operator.detach-source'),
   jobAborted: beforeAndAfter('operator', 'operator.attach-source', 'operator.detach-target'),
   jobFinished: beforeAndAfter('operator', 'operator.end-source'),
   statefulSet: beforeAndAfter('operator', 'operator.create-second-move', 'operator.attach-target'),
+  landingWaits: beforeAndAfter('operator', 'operator.release-landing'),
   landingLost: beforeAndAfter('operator', 'operator.delete-landing'),
 } as const;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chart's policy on names, as helm renders it, in a real API server.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { annotations } from '../../crds/src/index.ts';
+import { annotations, labels } from '../../crds/src/index.ts';
 import type { TestServer } from './api-server.ts';
 import { render } from './chart.ts';
 import type { Manifest } from './definitions.ts';
@@ -97,6 +97,18 @@ export function namesSuite(server: () => TestServer): void {
       expect(await make('web-0', { who: operator, parts: { labels, ...marked } })).toBe('written');
       await change({ completionTime: time });
       await answers('web-0').toBe('written');
+    });
+
+    it('keeps a name from a controller of another kind, if its pods say that it goes by names', async ({
+      skip,
+    }) => {
+      if (manifests.length === 0) return skip('no helm beside the API server');
+      const crew = { apiVersion: 'example.org/v1', kind: 'Crew', name: 'job', uid: 'u' };
+      await moving('job-worker-0', { controller: { ...crew, handover: 'ByName' } });
+      const says = { parts: { labels: { [labels.handover]: 'ByName' } } };
+      const answer = (): Promise<string> => make('job-worker-0', says);
+      await expect.poll(answer, { timeout: 20_000 }).toContain('reserved for MigrationRequest');
+      expect(await make('job-worker-1', says)).toBe('written');
     });
 
     it('keeps no name of a move that is aborted, or of a pod that has another one', async ({

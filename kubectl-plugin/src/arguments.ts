@@ -19,6 +19,7 @@ export function readArguments(command: Command, argv: readonly string[]): Comman
     if (token.kind === 'option') checkOption(command, options, token);
   }
   checkPositionals(command, positionals);
+  for (const [name, { check }] of Object.entries(options)) check?.(values, name);
   return { values, args: positionals };
 }
 

@@ -60,6 +60,14 @@ describe('a wrong command line ends with 2, names the argument and says what to 
     [['status', '--wait'], /--wait and --timeout need the name of a request/],
     [['status', '--timeout', '5'], /--wait and --timeout need the name of a request/],
     [['status', 'a', 'b'], /Argument 'b' is one too many/],
+    ...['0', '-1', '5x', 'abc', '1.5', 'm', '501h'].map((time): [string[], RegExp] => [
+      ['migrate', 'p', `--timeout=${time}`],
+      /Option --timeout is a time above 0 .*such as 300 or 5m, not '/,
+    ]),
+    ...['cancel', 'drain', 'checkpoint', 'restore', 'explain'].map((name): [string[], RegExp] => [
+      [name, 'x', '--timeout', 'soon'],
+      /Option --timeout is a time above 0 .*, not 'soon'/,
+    ]),
     [['completion', 'tcsh'], /SHELL is bash, zsh, fish, kubectl, not 'tcsh'/],
     [['drain'], /NODE is missing/],
   ])('%j', async (argv, message) => {

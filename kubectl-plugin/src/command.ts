@@ -3,7 +3,7 @@
 import type { Cluster } from './cluster.ts';
 import type { ExitCode } from './exit-codes.ts';
 import type { Output } from './output.ts';
-import type { Values } from './values.ts';
+import { priorityIn, secondsIn, type Values } from './values.ts';
 
 /** What an option or argument names; completion asks the API server for the names. */
 export type Names = 'pod' | 'workload' | 'node' | 'request' | 'checkpoint';
@@ -17,6 +17,8 @@ export interface Option {
   /** The only values. */
   readonly choices?: readonly string[];
   readonly names?: Names;
+  /** Called before the command does anything. @throws CommandError for a value that it does not take */
+  readonly check?: (values: Values, name: string) => unknown;
 }
 
 export interface Argument {
@@ -68,13 +70,15 @@ export const outputOption: Option = {
 export const priorityOption: Option = {
   type: 'string',
   value: 'NUMBER',
+  check: priorityIn,
   help: 'Place in the queue: one more passes requests that are up to a minute older. Write --priority=-5 for one below 0.',
 };
 export const waitOptions = {
   wait: { type: 'boolean', help: 'Wait for the end, and show the progress.' },
   timeout: {
     type: 'string',
-    value: 'SECONDS',
-    help: 'Wait so long at most. The request goes on. Implies --wait.',
+    value: 'TIME',
+    check: secondsIn,
+    help: 'Wait so long at most: seconds, or 5m. The request goes on. Implies --wait.',
   },
 } as const satisfies Record<string, Option>;

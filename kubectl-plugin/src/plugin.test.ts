@@ -172,14 +172,6 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
     await server.client.delete(pods, 'default', 'web-1-old');
     await createPod('db-0', owner('StatefulSet', 'db', stateful));
     await createPod('alone', { labels: { app: 'web' } });
-    // Its node and another one are too few for it.
-    const few = await run('migrate', 'deploy/web', 'sts/db');
-    expect(few.code).toBe(1);
-    expect(few.error).toMatch(/Pod db-0 belongs to StatefulSet db: .* Nothing was changed\./);
-    const named = (await requests()).map((one) => one.spec.podName);
-    expect(named.filter((one) => ['web-1-x', 'db-0'].includes(one))).toEqual([]);
-    await addNode('b2');
-    await addNode('b3');
     const there = await run('migrate', 'sts/db', '--to', 'a');
     expect(there).toMatchObject({ code: 0, out: '' });
     expect(there.error).toContain('Pod db-0 runs on node a already, and stays.');
@@ -359,6 +351,30 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
     const asked = (await requests()).map((one) => one.spec.podName);
     expect(asked.filter((one) => ['going', 'd-1'].includes(one))).toEqual([]);
     expect((await run('drain', 'none')).error).toContain('There is no Node none.');
+  });
+
+  it('has drained a node when what is left waits for one under another name', async () => {
+    await addNode('two');
+    await createPod('db-1', {}, { nodeName: 'two' });
+    const running = run('drain', 'two');
+    const request = await requestFor('db-1');
+    await write(request, statuses.waitsForNode);
+    const { code, out } = await running;
+    expect(code).toBe(0);
+    expect(out).toContain('NoNodeForName: Pod trainer-x stands in for pod trainer on b.');
+    // Whoever asks for the move itself waits on.
+    const name = request.metadata.name;
+    const more = await run('status', name, '--timeout', '1');
+    expect(more.code).toBe(4);
+    expect(more.error).toContain(`kubectl sealift status ${name} -n default --wait`);
+    expect(more.error).toContain('stands in for pod trainer');
+    await server.client.delete(nodes, '', 'two');
+  });
+
+  it('asks for nothing where an option has a wrong value', async () => {
+    const before = (await requests()).length;
+    const { code } = await run('migrate', 'trainer', '--timeout', 'soon');
+    expect([code, (await requests()).length]).toEqual([2, before]);
   });
 
   it('prints an empty list where there is nothing to move', async () => {

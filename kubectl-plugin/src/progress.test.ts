@@ -76,9 +76,14 @@ describe('a block', () => {
     const secondMove = { requestName: 'move-2', attempt: 1, nodeName: 'c' };
     const moving = { ...request, status: { ...request.status, secondMove } };
     expect(progressOf(moving, NOW).title).toBe('pod trainer: a -> b -> c');
+    const there = { ...request.status, secondMove: { ...secondMove, nodeName: 'b' } };
+    expect(progressOf({ ...request, status: there }, NOW).title).toBe('pod trainer: a -> b');
   });
 
   it('says what a request waits for, and why one has failed', () => {
+    expect(progressOf(migration('waitsForNode'), NOW).outcome).toBe(
+      'Pod trainer-x stands in for pod trainer on b.',
+    );
     expect(progressOf(migration('queued'), NOW).outcome).toBe('Position 3 in the queue.');
     expect(progressOf(migration('aborted'), NOW).outcome).toBe(
       'UnsupportedObject: Process 41 (app) uses io_uring.',

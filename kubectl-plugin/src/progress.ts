@@ -3,6 +3,7 @@
 import {
   summaryOf,
   totalOf,
+  waitsForNode,
   type Bytes,
   type CheckpointRequest,
   type MigrationRequest,
@@ -65,9 +66,9 @@ export function progressOf(request: Request, now: number): Progress {
   };
 }
 
-/** Of a request that has not begun. At first the operator gives no reason. */
+/** Of a request that has not begun, or whose landing pod waits. At first the operator gives no reason. */
 function waitsFor(request: Request): string | undefined {
-  if (request.status?.phase !== 'Pending') return undefined;
+  if (request.status?.phase !== 'Pending' && !waitsForNode(request)) return undefined;
   return summaryOf(request)?.message || undefined;
 }
 
@@ -88,7 +89,8 @@ function titleOf(request: Request): string {
 function wayOf({ spec, status }: MigrationRequest): string[] {
   const { source, target, inspection, secondMove } = status ?? {};
   const to = target?.nodeName ?? inspection?.targetNodeName ?? spec.targetNodeName;
-  const on = secondMove ? [secondMove.nodeName] : [];
+  // A landing pod may get its name where it is, by way of another node.
+  const on = secondMove && secondMove.nodeName !== to ? [secondMove.nodeName] : [];
   return [source?.nodeName ?? '?', to ?? '?', ...on];
 }
 

@@ -78,6 +78,8 @@ export interface FollowOptions<T> {
   /** Called with every version of each, the first one included. */
   readonly seen: (request: T) => void;
   readonly timeoutSeconds?: number | undefined;
+  /** Whether a request is waited for no longer. Absent: it has ended. */
+  readonly isOver?: (request: T) => boolean;
   readonly signal: AbortSignal;
 }
 
@@ -88,8 +90,9 @@ export interface FollowOptions<T> {
  */
 export async function follow<T extends AnyRequest>(
   api: Client,
-  { resource, requests, seen, timeoutSeconds, signal, areTemporary = false }: FollowOptions<T>,
+  { isOver = isFinished, areTemporary = false, ...options }: FollowOptions<T>,
 ): Promise<T[]> {
+  const { resource, requests, seen, timeoutSeconds, signal } = options;
   const open = new Map(requests.map((one) => [one.metadata.uid, one]));
   const ended = new Map<string, T>();
   const done = Promise.withResolvers<void>();
@@ -97,7 +100,7 @@ export async function follow<T extends AnyRequest>(
     const { uid } = request.metadata;
     if (!open.has(uid)) return;
     seen(request);
-    if (!isFinished(request)) return;
+    if (!isOver(request)) return;
     open.delete(uid);
     ended.set(uid, request);
     if (open.size === 0) done.resolve();
@@ -120,8 +123,10 @@ export async function follow<T extends AnyRequest>(
     return informer.run(stop.signal);
   });
   const end = endOf(timeoutSeconds, signal, (what) => {
-    const names = [...open.values()].map((one) => one.metadata.name);
-    const first = `Watch it with: kubectl sealift status ${names[0] ?? ''} --wait`;
+    const all = [...open.values()].map((one) => one.metadata);
+    const names = all.map(({ name }) => name);
+    const where = all[0] ? `-n ${all[0].namespace} ` : '';
+    const first = `Watch it with: kubectl sealift status ${names[0] ?? ''} ${where}--wait`;
     return areTemporary
       ? `${what} The requests that were made for this are deleted.`
       : `${what} ${names.join(', ')} still runs. ${first}`;

@@ -54,6 +54,16 @@ export const statuses = {
     },
     targetAgent: { state: 'Running', steps: [step('prepare', 0, 1.5), step('resume', 5, 5.8)] },
   },
+  waitsForNode: {
+    phase: 'Resuming',
+    startTime: at(0),
+    deadlines: { blackout: at(100) },
+    source: { nodeName: 'a', podName: 'trainer', podUID: 'u' },
+    target: { nodeName: 'b', podName: 'trainer-x', podUID: 'v' },
+    conditions: [
+      condition('Unknown', 'NoNodeForName', 'Pod trainer-x stands in for pod trainer on b.'),
+    ],
+  },
   aborted: {
     phase: 'Failed',
     startTime: at(0),

@@ -175,6 +175,18 @@ export const secondMove: readonly Row<'MigrationRequest'>[] = [
     faults: ['operator.create-second-move'],
   },
   {
+    step: 'There is no node to which, or by way of which, the pod could get its name: the landing pod serves, and belongs to nobody while it waits (docs/adr/0044).',
+    by: 'operator',
+    effect: 'ReleaseLanding',
+    given: {
+      ...{ decision, source: 'Gone', target: 'Running', targetPod: 'ready' },
+      ...{ controller: 'ByName', sourcePod: 'absent', noOtherNode: true },
+    },
+    condition: ['Committed', 'True', 'Committed'],
+    phase: 'Resuming',
+    faults: ['operator.release-landing'],
+  },
+  {
     step: 'The second move is committed: the operator gives its target the reference to the StatefulSet.',
     by: 'operator',
     effect: 'AttachTarget',

@@ -4,6 +4,7 @@ import {
   evacuationRequest,
   isFinished,
   RUNTIME_CLASS,
+  waitsForNode,
   type MigrationRequest,
 } from '../../../crds/src/index.ts';
 import {
@@ -34,7 +35,8 @@ export const drain: Command = {
   summary: "Cordon a node and move every pod of Sealift's away from it.",
   details:
     'It waits for the end of all moves. A pod that cannot be moved stays, and the exit code is 1. Pods that do not run in ' +
-    "Sealift's runtime stay too: kubectl drain evicts them. Undo it with kubectl uncordon.",
+    "Sealift's runtime stay too: kubectl drain evicts them. A StatefulSet's pod has left the node as well if it waits under " +
+    'another name for a node on which it gets its own back. Undo it with kubectl uncordon.',
   args: [{ name: 'NODE', names: 'node' }],
   options: {
     'dry-run': { type: 'boolean', help: 'Only say which pods can be moved. Nothing is changed.' },
@@ -73,7 +75,8 @@ export const drain: Command = {
       evacuate(api, pod, priority, signal),
     );
     const waiting = { ...invocation, values: { ...values, wait: true } };
-    return finish(waiting, migrationRequests, requests);
+    // A landing pod that waits has left the node, and waits for it perhaps.
+    return finish(waiting, migrationRequests, requests, waitsForNode);
   },
 };
 

@@ -4,7 +4,7 @@ import { bandwidthOf, summaryOf } from '../../../crds/src/index.ts';
 import type { Bytes, MigrationRequest, ObjectCounts } from '../../../crds/src/index.ts';
 import { migrationRequests, type Client, type Pod } from '../../../kube/src/index.ts';
 import { secondsIn, textIn } from '../values.ts';
-import { outputOption, type Command, type Invocation } from '../command.ts';
+import { outputOption, waitOptions, type Command, type Invocation } from '../command.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import { duration, size, type Output } from '../output.ts';
 import { createRequest, follow, hasSucceeded, nameFor } from '../requests.ts';
@@ -24,7 +24,7 @@ export const explain: Command = {
   options: {
     to: { type: 'string', value: 'NODE', help: 'Ask for a move to this node.', names: 'node' },
     keep: { type: 'boolean', help: 'Keep the request.' },
-    timeout: { type: 'string', value: 'SECONDS', help: `Wait so long at most: ${WAIT_SECONDS}.` },
+    timeout: { ...waitOptions.timeout, help: `Wait so long at most: ${WAIT_SECONDS} s.` },
     output: outputOption,
   },
   run: async (invocation) => {

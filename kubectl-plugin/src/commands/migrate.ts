@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `migrate`: a MigrationRequest for each pod that is named, and its progress.
-import {
-  isForbidden,
-  listParsed,
-  migrationRequests,
-  nodes,
-  type Node,
-  type Pod,
-} from '../../../kube/src/index.ts';
+import { migrationRequests, type Pod } from '../../../kube/src/index.ts';
 import { priorityIn, textIn } from '../values.ts';
 import {
   outputOption,
@@ -16,8 +9,6 @@ import {
   type Command,
   type Invocation,
 } from '../command.ts';
-import { CommandError, exitCodes } from '../exit-codes.ts';
-import { lacksLanding, statefulSetOf } from '../landing.ts';
 import { createRequest, nameFor } from '../requests.ts';
 import { isWorkload, podsNamed } from '../workloads.ts';
 import { explainPods } from './explain.ts';
@@ -53,7 +44,6 @@ export const migrate: Command = {
     const pods = new Map(named.map((one) => [one.metadata.uid, one]));
     if (pods.size === 0) return nothing(invocation);
     if (values['dry-run'] === true) return explainPods(invocation, [...pods.values()]);
-    await refuseWithoutLanding(invocation, [...pods.values()]);
     return migratePods(invocation, [...pods.values()], priority);
   },
 };
@@ -66,27 +56,6 @@ function without({ values, output }: Invocation, found: readonly Pod[]): Pod[] {
     output.note(`Pod ${metadata.name} runs on node ${to ?? ''} already, and stays.`);
   }
   return found.filter((one) => !there.includes(one));
-}
-
-/** Before the first request: of a set either all pods can be asked for, or none is. @throws CommandError */
-async function refuseWithoutLanding(
-  { values, cluster, signal }: Invocation,
-  found: readonly Pod[],
-): Promise<void> {
-  if (!found.some((one) => statefulSetOf(one) !== undefined)) return;
-  const { api } = cluster();
-  let all: Node[];
-  try {
-    all = await listParsed(api, nodes, { signal });
-  } catch (error) {
-    // Whoever may not read nodes learns it from the request.
-    if (isForbidden(error)) return;
-    throw error;
-  }
-  for (const pod of found) {
-    const why = lacksLanding(pod, all, textIn(values, 'to'));
-    if (why !== undefined) throw new CommandError(exitCodes.failed, why);
-  }
 }
 
 async function migratePods(

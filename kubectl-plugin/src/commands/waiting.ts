@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What commands that make requests do with them: print them, or follow them to their end.
+import { isFinished } from '../../../crds/src/index.ts';
 import { secondsIn, textIn } from '../values.ts';
 import type { Invocation } from '../command.ts';
 import { displayOn } from '../display.ts';
@@ -8,11 +9,15 @@ import { outcomeOf, type Request } from '../progress.ts';
 import { follow, fullName, hasSucceeded } from '../requests.ts';
 import type { Resource } from '../../../kube/src/index.ts';
 
-/** Prints the requests. With --wait or --timeout it follows them, and the exit code says how they ended. */
+/**
+ * Prints the requests. With --wait or --timeout it follows them, and the exit code says how they ended.
+ * @param isDone whether a request that goes on has done what the command is for
+ */
 export async function finish<T extends Request>(
   invocation: Invocation,
   resource: Resource<T>,
   requests: readonly T[],
+  isDone: (request: T) => boolean = () => false,
 ): Promise<ExitCode> {
   const { values, output } = invocation;
   const timeoutSeconds = secondsIn(values, 'timeout');
@@ -23,10 +28,11 @@ export async function finish<T extends Request>(
     if (format !== undefined) output.objects(format, requests);
     return exitCodes.ok;
   }
-  const ended = await followAll(invocation, resource, requests, timeoutSeconds);
+  const isOver = (one: T): boolean => isFinished(one) || isDone(one);
+  const ended = await followAll(invocation, resource, requests, timeoutSeconds, isOver);
   if (format !== undefined) output.objects(format, ended);
   else for (const one of ended) output.line(`${fullName(one)} ${outcomeOf(one)}`);
-  return ended.every(hasSucceeded) ? exitCodes.ok : exitCodes.failed;
+  return ended.every((one) => hasSucceeded(one) || isDone(one)) ? exitCodes.ok : exitCodes.failed;
 }
 
 /** Where there is nothing to make a request for: a program that reads objects gets an empty list. */
@@ -58,10 +64,11 @@ export async function followAll<T extends Request>(
   resource: Resource<T>,
   requests: readonly T[],
   timeoutSeconds: number | undefined,
+  isOver: (request: T) => boolean = isFinished,
 ): Promise<T[]> {
   const display = displayOn(output.streams);
   try {
-    const options = { resource, requests, seen: display.show, timeoutSeconds, signal };
+    const options = { resource, requests, seen: display.show, timeoutSeconds, isOver, signal };
     return await follow(cluster().api, options);
   } finally {
     display.end();

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // PodDisruptionBudgets. A move is a disruption of one pod for as long as it is under way: docs/adr/0022. Pure.
-import { isFinished, selects, type MigrationRequest } from '../../../crds/src/index.ts';
+import {
+  isFinished,
+  selects,
+  waitsForNode,
+  type MigrationRequest,
+} from '../../../crds/src/index.ts';
 import type { Pod, PodDisruptionBudget } from '../../../kube/src/index.ts';
 import { isReady } from '../target-pod/controllers.ts';
 
@@ -61,7 +66,7 @@ export function see(
   return {
     name: metadata.name,
     allowed: isCurrent ? status.disruptionsAllowed : 0,
-    moves: others.length,
+    moves: others.filter((one) => !waitsForNode(one) || !onlyWaits(one, pods, requests)).length,
     disrupting: others.filter((one) => !onlyWaits(one, pods, requests)).length,
     evicting: granted
       .filter(isOwn)

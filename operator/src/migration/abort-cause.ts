@@ -92,6 +92,8 @@ function controllerCause({ request }: Observed, sourcePod: Pod): AbortCause | un
   }
   const isStandIn = request.status?.source?.standsInFor !== undefined;
   if ((before.handover === 'BeforeHold' || isStandIn) && isDetached(sourcePod)) return undefined;
+  // A landing pod that has waited belongs to nobody.
+  if (isStandIn && !now) return undefined;
   return {
     reason: 'ControllerChanged',
     message: `The source pod ${podName} no longer belongs to ${before.kind} ${before.name}: its labels, its owner or that controller were changed or deleted. Create a new request.`,

@@ -169,13 +169,14 @@ async function readNamespace(
   return namespaceOwner(namespace, await dependencies.namespaceUid(namespace, signal));
 }
 
-/** Of a source whose controller is gone and has left it behind: it belongs to nobody again. */
+/** Of a source whose controller is gone and has left it behind, or of a landing pod that waits: it belongs to nobody. */
 export async function release(
   dependencies: Dependencies,
-  pod: Pod,
+  pod: Pod | undefined,
   point: string,
   context: Context,
 ): Promise<void> {
+  if (!pod) return;
   await setOwner(dependencies, pod, undefined, pod.metadata.finalizers, point, context);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { annotations } from '../../../crds/src/index.ts';
+import { annotations, labels } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 import { effects, message, see, summary } from '../../testing/migration.ts';
 import {
@@ -344,6 +344,24 @@ describe('a controller', () => {
       pod({
         metadata: { annotations: podAnnotations, ownerReferences: [ownerOf(kind, apiVersion)] },
       }),
+    );
+    expect(made && 'handover' in made ? made.handover : made?.reason).toBe(expected);
+  });
+
+  it.each<[string, Record<string, string>, Record<string, string>, string]>([
+    ['a label', { [labels.handover]: 'ByName' }, {}, 'ByName'],
+    ['a label that says something else', { [labels.handover]: 'AfterResume' }, {}, 'BadAnnotation'],
+    [
+      'a label and an annotation that differ',
+      { [labels.handover]: 'ByName' },
+      { [annotations.handover]: 'BeforeHold' },
+      'BadAnnotation',
+    ],
+    ['both alike', { [labels.handover]: 'ByName' }, { [annotations.handover]: 'ByName' }, 'ByName'],
+  ])('of another kind is known by %s', (_what, podLabels, podAnnotations, expected) => {
+    const ownerReferences = [ownerOf('Worker', 'example.org/v1')];
+    const made = handoverOf(
+      pod({ metadata: { labels: podLabels, annotations: podAnnotations, ownerReferences } }),
     );
     expect(made && 'handover' in made ? made.handover : made?.reason).toBe(expected);
   });

@@ -7,6 +7,7 @@ import {
   type Decision,
   type MigrationPhase,
   type MigrationRequest,
+  type SecondMove,
   type SourceAgent,
   type SourceState,
   type TargetPlacement,
@@ -63,7 +64,7 @@ import {
   unclaimedMessage,
 } from './controller-steps.ts';
 import { decideDryRun } from './dry-run.ts';
-import { isFirstMove, placeOf } from './landing.ts';
+import { isLandingMove, placeOf } from './landing.ts';
 import { afterFirstMove, awaitsName, nameMessage } from './name-steps.ts';
 import { isSourceLost, mayComplete, planRecovery, sourceLossGraceMs } from './recovery.ts';
 import {
@@ -236,16 +237,22 @@ function committed(observed: Observed, draft: MigrationDraft, decision: Decision
   return planCommitted(observed, draft, decision, {
     success: { reason: 'Moved', message },
     work: (situation) => {
-      if (!isFirstMove(observed.request)) {
+      if (!isLandingMove(observed.request)) {
         const { isLeftBehind = false, ...work } = afterCommit(observed, situation);
         if (isLeftBehind) recordLeftBehind(draft);
         return work;
       }
       const { secondMove, ...work } = afterFirstMove(observed, situation.isTargetLost, draft.now);
-      if (secondMove) draft.status.secondMove = secondMove;
+      if (secondMove) recordSecondMove(draft, secondMove);
       return work;
     },
   });
+}
+
+function recordSecondMove({ status, progress }: MigrationDraft, secondMove: SecondMove): void {
+  status.secondMove = secondMove;
+  const { requestName } = secondMove;
+  progress.waiting('Succeeded', 'Committed', `MigrationRequest ${requestName} moves the pod on.`);
 }
 
 function recordLeftBehind({ status }: MigrationDraft): void {

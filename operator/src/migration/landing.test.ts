@@ -42,11 +42,26 @@ describe('a landing pod', () => {
       [['d'], 'b'],
     ],
     [
-      'could not leave for the node that the user names',
+      'is on the node that the user names if no other one can be left for that',
       [...small, sized('c', '64')],
       { wanted: 'b' },
+      [['b'], 'b'],
+    ],
+    ['is where it ends if there are two nodes', small, {}, [['b'], 'b']],
+    ['is so on the node that the user names', small, { wanted: 'b' }, [['b'], 'b']],
+    [
+      'is not made on the other one of two nodes if it could not come back from there',
+      [sized('a', '8'), sized('b', '64')],
+      {},
       'NoLandingNode',
     ],
+    [
+      'is made on the other one of two nodes while its own takes no pods',
+      [node('a', { cordoned: true, vectors: '8' }), sized('b', '8')],
+      {},
+      [['b'], 'b'],
+    ],
+    ['is not made where there is no other node', small.slice(0, 1), {}, 'NoCompatibleNode'],
     [
       'could not come back to the pod’s own node from the bigger one',
       [sized('a', '8'), sized('b', '64'), sized('c', '64')],

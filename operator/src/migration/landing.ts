@@ -18,11 +18,25 @@ import {
 import type { Refusal } from '../refusal.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
 
-/** Whether the request makes a landing pod: the first of the two moves. */
+/** Whether the request frees a name, which the API server keeps for it: the first of a pod's moves. */
 export function isFirstMove({ status }: MigrationRequest): boolean {
   const source = status?.source;
   return source?.controller?.handover === 'ByName' && source.standsInFor === undefined;
 }
+
+/**
+ * Whether the request makes a landing pod: the first move does, and so does one that brings a landing pod back to its own node
+ * under the pod's name (docs/adr/0044).
+ */
+export function isLandingMove(request: MigrationRequest): boolean {
+  const source = request.status?.source;
+  if (source?.controller?.handover !== 'ByName') return false;
+  return isFirstMove(request) || request.spec.targetNodeName === source.nodeName;
+}
+
+/** The name that the pod has in its controller, whatever the pod is called that moves now. */
+export const nameOf = ({ spec, status }: MigrationRequest): string =>
+  status?.source?.standsInFor ?? spec.podName;
 
 /** The key of the request that made the pod that this one moves on, as it says itself. Anybody may write that. */
 export function firstMoveOf(request: MigrationRequest | undefined): string | undefined {
@@ -46,12 +60,12 @@ export function placeOf(
   first: MigrationRequest | undefined,
   pod: Pod | undefined,
 ): Place | undefined {
-  if (!first || !pod || !isFirstMove(first) || isFinished(first)) return undefined;
+  if (!first || !pod || !isLandingMove(first) || isFinished(first)) return undefined;
   if (request.metadata.annotations[annotations.requestUid] !== first.metadata.uid) return undefined;
   const { decision, targetAgent, source } = first.status ?? {};
   if (decision?.outcome !== 'Committed' || targetAgent?.state !== 'Running') return undefined;
   if (!isTargetOf(pod, first) || !source?.controller) return undefined;
-  return { name: first.spec.podName, controller: source.controller };
+  return { name: nameOf(first), controller: source.controller };
 }
 
 /** Of the same attempt always the same; the request's UID keeps it apart from requests of users. */
@@ -65,6 +79,7 @@ export function secondName({ metadata }: MigrationRequest, attempt: number): str
 /**
  * Nodes for the landing pod, and one where the pod could end. That may be the pod's own, if the user names it; the landing
  * pod's is another one than both. The pod is committed where it lands: only a node from which it could go on will do.
+ * Where there is no such node the pod lands on its end, and gets its name by way of its own node (docs/adr/0044).
  */
 export function chooseLanding(
   question: NodeQuestion,
@@ -83,17 +98,22 @@ export function chooseLanding(
     const landings = idle.includes(end) ? undefined : landingsFor(question, end);
     if (landings && !('reason' in landings)) return { landings, end };
   }
-  const [end] = idle;
-  const others = [...new Set([from, end.metadata.name])].join(' and ');
-  const back =
+  const own = question.nodes.find((one) => one.metadata.name === from);
+  const [end, ...others] = wanted === from || !own ? [] : idle.filter((one) => canLeave(one, own));
+  if (end) return { landings: [end, ...others], end };
+  const [first] = idle;
+  const there = first.metadata.name;
+  const why =
     wanted === from
-      ? 'it'
-      : `it, or name the pod's own node in spec.targetNodeName: it then comes back to that one, by way of ${end.metadata.name}`;
+      ? `to a further node, and from there back to ${there} under its own name`
+      : `to a further node, and from there to ${there} under its own name; or to ${there}, and from there by way of ${from}`;
   return {
     reason: 'NoLandingNode',
-    message: `The pod's controller finds it by its name, so it moves twice: to a further node, and from there to ${end.metadata.name} under its own name. Besides ${others} no node can take it that it could leave for another one (CPU features, completion vectors). Add a node with Sealift that can take ${back}.`,
+    message: `The pod's controller finds it by its name, so it moves more than once: ${why}. No node can take it that it could leave again (CPU features, completion vectors). Add a node with Sealift that can take it.`,
   };
 }
+
+const canLeave = (landing: Node, next: Node): boolean => whyNoWay(landing, next) === undefined;
 
 /** Nodes from which the pod can go on to its end. */
 function landingsFor(question: NodeQuestion, end: Node): Nodes | Refusal {

@@ -16,22 +16,39 @@ import {
 import { isPrepared } from '../requests/deadlines.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 import { templateOf } from '../target-pod/manifest.ts';
-import { firstMoveOf, isFirstMove } from './landing.ts';
+import { firstMoveOf, isFirstMove, isLandingMove, nameOf } from './landing.ts';
 import type { Effect, Observed } from './types.ts';
 
 /** An operator that was away for so long still finds out. */
 const leastTtlSeconds = 3600;
 
-/** The request that made the pod that this one is to move on. */
+/** What the first move has seen of their controller matters until the second has ended. */
+const isDecidedSecond = ({ status }: MigrationRequest): boolean =>
+  status?.decision !== undefined &&
+  status.source?.standsInFor !== undefined &&
+  !isFinished({ status });
+
+/** The request that made the pod that this one is to move on, while it matters. */
 export async function readFirstMove(
   dependencies: Dependencies,
   request: MigrationRequest,
   signal: AbortSignal,
 ): Promise<MigrationRequest | undefined> {
+  if (request.status?.source !== undefined && !isDecidedSecond(request)) return undefined;
   const key = firstMoveOf(request);
   if (key === undefined) return undefined;
   const { namespace, name } = splitKey(key);
   return dependencies.find(migrationRequests, namespace, name, signal);
+}
+
+/** Of a landing pod that has moved to another one: whichever pod has the name now that it is to get next. */
+export async function readNamedPod(
+  dependencies: Dependencies,
+  request: MigrationRequest,
+  signal: AbortSignal,
+): Promise<Pod | undefined> {
+  if (!isDecidedSecond(request) || !isLandingMove(request)) return undefined;
+  return dependencies.findPod(request.metadata.namespace, nameOf(request), signal);
 }
 
 /** The request that moves the landing pod on. One of that name that somebody else has made is none. */

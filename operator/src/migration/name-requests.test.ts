@@ -33,8 +33,8 @@ describe('the request for a pod of a StatefulSet', () => {
       'c',
     ],
     ['may come back', { targetNodeName: 'a' }, ['a', 'b'], 'b'],
-    ['needs a third node', {}, ['a', 'b'], 'NoLandingNode'],
-    ['needs one besides that', { targetNodeName: 'b' }, ['a', 'b'], 'NoLandingNode'],
+    ['lands where it ends if there is no third node', {}, ['a', 'b'], 'b'],
+    ['lands on the node that the user names then', { targetNodeName: 'b' }, ['a', 'b'], 'b'],
     ['needs one to land on', { targetNodeName: 'a' }, ['a'], 'NoLandingNode'],
     ['ends on a node that there is', { targetNodeName: 'x' }, ['a', 'b'], 'TargetNodeNotFound'],
   ])('%s', (_name, spec, names, expected) => {
@@ -56,7 +56,7 @@ describe('the request for a pod of a StatefulSet', () => {
     expect(plan.effects).toEqual([]);
   });
 
-  it('lands elsewhere if a node has no room for it, as long as another one is left to end on', () => {
+  it('lands elsewhere if a node has no room for it, as long as another one is left', () => {
     const noRoom = {
       ...{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: 'full' },
     };
@@ -66,7 +66,10 @@ describe('the request for a pod of a StatefulSet', () => {
     });
     const request = accepted({ source });
     const seen = see({ request, sourcePod: member, targetPod, nodes, unschedulableMs: 60_000 });
-    expect(effects(decideMigration(seen, NOW)), 'only c is left').toEqual(['ProposeAbort']);
+    const two = { ...seen, nodes: nodes.slice(0, 2) };
+    expect(effects(decideMigration(two, NOW)), 'none is left').toEqual(['ProposeAbort']);
+    const last = decideMigration({ ...published(seen, decideMigration(seen, NOW)) }, NOW);
+    expect(effects(last), 'only c is left').toEqual(['DeleteTarget']);
     const more = { ...seen, nodes: [...nodes, node('d')] };
     const plan = decideMigration(more, NOW);
     expect(effects(plan)).toEqual(['DeleteTarget']);

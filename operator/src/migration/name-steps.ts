@@ -5,19 +5,22 @@ import {
   isFinished,
   podConditions,
   summaryOf,
+  waitsForNode,
+  waitsForNodeReason,
   type MigrationRequest,
   type SecondMove,
 } from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
-import { isFull, mayBeFull } from '../moves/limits.ts';
+import { isFull, mayBeFull, queueCause, queueMessage, type Move } from '../moves/limits.ts';
 import { withoutPlacement } from '../nodes/fitness.ts';
+import type { NodeQuestion } from '../nodes/node-choice.ts';
 import { keptMessage, ownTarget, type CommittedWork } from '../requests/handover.ts';
 import { sentences } from '../requests/message.ts';
 import type { Refusal } from '../refusal.ts';
-import { isReady } from '../target-pod/controllers.ts';
+import { isDetached, isReady } from '../target-pod/controllers.ts';
 import { restartAfterResume } from '../target-pod/restarts.ts';
 import { controllerState, deleteSource, oldPod } from './controller-steps.ts';
-import { chooseEnd, isFirstMove, secondName } from './landing.ts';
+import { chooseEnd, chooseLanding, isFirstMove, nameOf, secondName } from './landing.ts';
 import type { ControllerState, Effect, Observed } from './types.ts';
 
 /** How long the operator waits before the next attempt; doubled with each. */
@@ -34,6 +37,19 @@ const lookAgainMs = 3000;
 
 const waits = (waitsFor: string): Work => ({ effects: [], waitsFor, lookAgainMs });
 
+/**
+ * The landing pod serves, and nobody knows for how long it waits: others may use its place in the limits. It belongs to nobody
+ * meanwhile, because the disruption controller does not count a pod whose controller it cannot ask, nor any other of its budget.
+ */
+function waitsLong({ request }: Observed, landing: Pod, waitsFor: string): Work {
+  // Another kind of controller might take a pod for its own that belongs to nobody.
+  const { apiVersion, kind } = request.status?.source?.controller ?? {};
+  const isSet = apiVersion === 'apps/v1' && kind === 'StatefulSet';
+  return isSet && isDetached(landing)
+    ? { effects: [{ type: 'ReleaseLanding', uid: landing.metadata.uid }] }
+    : { ...waits(waitsFor), reason: waitsForNodeReason };
+}
+
 /** Whether the blackout may not begin yet, because the name is not known to be reserved. */
 export function awaitsName({ request, nameTrial }: Observed): boolean {
   return isFirstMove(request) && nameTrial !== 'reserved';
@@ -41,13 +57,15 @@ export function awaitsName({ request, nameTrial }: Observed): boolean {
 
 /** For users: why a name is not reserved. */
 export const nameMessage = ({ request, nameTrial = 'it was not tried' }: Observed): string =>
-  `The API server does not reserve the name ${request.spec.podName} (${nameTrial}): its controller could make a second pod while this one moves. Install the chart with namePolicy: true, on Kubernetes 1.30 or later.`;
+  `The API server does not reserve the name ${nameOf(request)} (${nameTrial}): its controller could make a second pod while this one moves. Install the chart with namePolicy: true, on Kubernetes 1.30 or later.`;
 
 /** @param isTargetLost of the landing pod */
 export function afterFirstMove(observed: Observed, isTargetLost: boolean, now: number): Work {
   const { request, secondMove: second } = observed;
   if (second?.status?.decision?.outcome === 'Committed') {
-    return isFinished(second) ? { effects: [], outcome: outcomeOf(second) } : waits(moves(second));
+    return isFinished(second)
+      ? { effects: [], outcome: outcomeOf(second) }
+      : waits(movesOn(second));
   }
   const landing = ownTarget(observed);
   const arrived = landing ? undefined : hasArrived(observed);
@@ -76,8 +94,10 @@ function freeName(observed: Observed): Work | undefined {
  * Somebody has deleted the request of the second move once it had ended, or has made it. Nobody but the operator can make a
  * pod of that name.
  */
-function hasArrived({ request, sourcePod: named, secondMove: second }: Observed): Work | undefined {
+function hasArrived(observed: Observed): Work | undefined {
+  const { request, secondMove: second } = observed;
   const { source, secondMove: record } = request.status ?? {};
+  const named = namedPod(observed);
   if (!record || !named || named.metadata.uid === source?.podUID) return undefined;
   if (second && !isFinished(second)) return undefined;
   const isCommitted = named.status.conditions.some(
@@ -88,6 +108,10 @@ function hasArrived({ request, sourcePod: named, secondMove: second }: Observed)
   return { effects: [], outcome: { succeeded: true, reason: 'Moved', message } };
 }
 
+/** The pod that has the name in its controller now. */
+const namedPod = ({ request, sourcePod, namedPod: named }: Observed): Pod | undefined =>
+  isFirstMove(request) ? sourcePod : named;
+
 /**
  * The landing pod is lost, or has begun from nothing: the controller makes its pod itself once this request has ended. Or the
  * controller was deleted with its pods, of which the landing pod would be one. Not before the landing pod is gone, and a second
@@ -95,7 +119,7 @@ function hasArrived({ request, sourcePod: named, secondMove: second }: Observed)
  */
 function giveUp(observed: Observed, landing: Pod | undefined, restart: string | undefined): Work {
   const { request, secondMove: second } = observed;
-  const { podName } = request.spec;
+  const podName = nameOf(request);
   const effects: Effect[] = [...deleteSource(observed)];
   if (landing && landing.metadata.deletionTimestamp === undefined) {
     effects.push({ type: 'DeleteLanding', uid: landing.metadata.uid });
@@ -111,7 +135,7 @@ function giveUp(observed: Observed, landing: Pod | undefined, restart: string | 
     const { name } = landing.metadata;
     return waits(`Pod ${name} ${why}. Pod ${podName} is made from nothing once ${name} is gone.`);
   }
-  if (second && !isFinished(second)) return waits(moves(second));
+  if (second && !isFinished(second)) return waits(movesOn(second));
   const name = request.status?.target?.podName ?? '';
   // Without a pod of its set nobody can tell any more whether it was to go; it has gone.
   const state = controllerState(observed);
@@ -124,10 +148,11 @@ function giveUp(observed: Observed, landing: Pod | undefined, restart: string | 
 }
 
 function moveOn(observed: Observed, landing: Pod, now: number): Work {
-  const { request, secondMove: second, sourcePod: named } = observed;
-  const { podName } = request.spec;
+  const { request, secondMove: second, moves: seen } = observed;
+  const podName = nameOf(request);
+  const named = namedPod(observed);
   const record = request.status?.secondMove;
-  if (second && !isFinished(second)) return waits(moves(second));
+  if (second && !isFinished(second)) return waits(movesOn(second));
   // The target of a second move that was aborted is gone before that request has ended.
   if (named) {
     return waits(
@@ -147,40 +172,82 @@ function moveOn(observed: Observed, landing: Pod, now: number): Work {
     );
   }
   const node = endOf(observed, landing, attempt);
-  if ('reason' in node) return waits(sentences([failure, node.message]));
+  if ('reason' in node) return waitsLong(observed, landing, sentences([failure, node.message]));
   const next = { requestName: secondName(request, attempt), attempt, nodeName: node.name };
+  const move = returnOf(request, landing, next);
+  const cause = move && queueCause(move, seen);
+  if (cause) return waitsLong(observed, landing, queueMessage(cause, move, seen));
   return { effects: [{ type: 'CreateSecondMove', ...next }], secondMove: next };
 }
 
+/**
+ * A request that has given up its place in the limits needs one again for its next second move.
+ * @returns undefined: it has none to make, or still has its place
+ */
+export function returnOf(
+  request: MigrationRequest,
+  landing: Pod | undefined,
+  next: SecondMove | undefined,
+): Move | undefined {
+  if (!landing || !next || !waitsForNode(request) || next === request.status?.secondMove) {
+    return undefined;
+  }
+  const { policy } = request.status ?? {};
+  return { from: landing.spec.nodeName, to: next.nodeName, policy };
+}
+
+/** Where the pod is to end: the landing pod's own node, if it can only get its name by way of another one. */
 function endOf(
-  { request, nodes, load, moves }: Observed,
+  observed: Observed,
   landing: Pod,
   attempt: number,
 ): { readonly name: string } | Refusal {
+  const { request, moves, nodes, load } = observed;
   const { source, policy } = request.status ?? {};
-  const wanted = request.spec.targetNodeName;
-  const end = (isTaken: typeof isFull): Node | Refusal =>
-    chooseEnd(
-      {
-        ...{ nodes, from: landing.spec.nodeName, mayStay: false, wanted, load },
-        seed: `${request.metadata.uid} ${attempt}`,
-        isBusy: (name) => isTaken(name, moves, policy),
-        scheduling: withoutPlacement(landing),
-      },
-      wanted === undefined ? (source?.nodeName ?? '') : '',
-    );
-  const free = end(mayBeFull);
-  if ('reason' in free) return free;
+  const { targetNodeName: wanted } = request.spec;
+  const from = landing.spec.nodeName;
+  const cameFrom = wanted === undefined ? (source?.nodeName ?? '') : '';
+  const question = (isTaken: typeof isFull): NodeQuestion => ({
+    ...{ nodes, from, mayStay: false, load },
+    seed: `${request.metadata.uid} ${attempt}`,
+    isBusy: (name) => isTaken(name, moves, policy),
+    scheduling: withoutPlacement(landing),
+  });
+  const choose = (isTaken: typeof isFull): Node | Refusal => {
+    const asked = question(isTaken);
+    if (wanted !== from) {
+      const direct = chooseEnd({ ...asked, wanted }, cameFrom);
+      if ('reason' in direct || direct.metadata.name !== cameFrom) return direct;
+    }
+    const back = chooseLanding({ ...asked, wanted: from, mayStay: true });
+    if (!('reason' in back)) return back.end;
+    // Better its first node than none.
+    return wanted === from ? back : chooseEnd(asked, '');
+  };
+  const free = choose(mayBeFull);
+  if ('reason' in free) return noNode(observed, landing, free);
   const isHeld = mayBeFull(free.metadata.name, moves, policy);
-  const node = isHeld ? end(isFull) : free;
-  return 'reason' in node ? node : { name: node.metadata.name };
+  const node = isHeld ? choose(isFull) : free;
+  return 'reason' in node ? noNode(observed, landing, node) : { name: node.metadata.name };
+}
+
+/** For users: what a landing pod waits for. */
+function noNode({ request }: Observed, { metadata, spec }: Pod, why: Refusal): Refusal {
+  const name = nameOf(request);
+  const isThere = request.spec.targetNodeName === spec.nodeName;
+  const way = isThere ? 'by way of another node, and no other one' : 'on another node, and none';
+  const cause = why.reason === 'NoLandingNode' ? '' : ` ${why.message}`;
+  return {
+    reason: why.reason,
+    message: `Pod ${metadata.name} stands in for pod ${name} on ${spec.nodeName}. It gets the name back ${way} can take it now.${cause}`,
+  };
 }
 
 /** From the end of the attempt before. */
 const retryMs = (attempt: number): number =>
   Math.min(firstRetryMs * 2 ** (attempt - 2), longestRetryMs);
 
-const moves = ({ metadata, spec }: MigrationRequest): string =>
+const movesOn = ({ metadata, spec }: MigrationRequest): string =>
   `MigrationRequest ${metadata.name} moves pod ${spec.podName} on, to its own name.`;
 
 function outcomeOf(second: MigrationRequest): NonNullable<Work['outcome']> {

@@ -50,10 +50,12 @@ import {
   createSecondMove,
   mustTryName,
   readFirstMove,
+  readNamedPod,
   readSecondMove,
   tryName,
 } from './name-calls.ts';
 import { readEarlyServices } from './early-services.ts';
+import { returnOf } from './name-steps.ts';
 import {
   ownedStatus,
   type ControllerEffect,
@@ -126,26 +128,28 @@ async function observe(
   const isNew = request.status?.source === undefined;
   const restoreName = request.status?.recovery?.restoreRequestName;
   const owner = request.status?.decision && request.status.source?.controller;
-  const [firstMove, secondMove, source, target, others, checkpoints, restore] = await Promise.all([
-    isNew || isDecidedSecond(request) ? readFirstMove(dependencies, request, signal) : undefined,
-    readSecondMove(dependencies, request, signal),
-    dependencies.findPod(namespace, request.spec.podName, signal),
-    dependencies.findPod(namespace, request.status?.target?.podName, signal),
-    isNew ? seenCompeting(dependencies, request, signal) : [],
-    mayRecover(request)
-      ? competingRequests(dependencies, request, [checkpointRequests], signal)
-      : [],
-    restoreName === undefined
-      ? undefined
-      : dependencies.find(restoreRequests, namespace, restoreName, signal),
-  ]);
+  const [firstMove, secondMove, namedPod, source, target, others, checkpoints, restore] =
+    await Promise.all([
+      readFirstMove(dependencies, request, signal),
+      readSecondMove(dependencies, request, signal),
+      readNamedPod(dependencies, request, signal),
+      dependencies.findPod(namespace, request.spec.podName, signal),
+      dependencies.findPod(namespace, request.status?.target?.podName, signal),
+      isNew ? seenCompeting(dependencies, request, signal) : [],
+      mayRecover(request)
+        ? competingRequests(dependencies, request, [checkpointRequests], signal)
+        : [],
+      restoreName === undefined
+        ? undefined
+        : dependencies.find(restoreRequests, namespace, restoreName, signal),
+    ]);
   const controller =
     owner === undefined || (isFinished(request) && !awaitsLateEnd(request))
       ? undefined
       : await readController(dependencies, namespace, owner, [target, source], signal);
   const facts = await factsOf(dependencies, request, source, signal);
   const second = { secondMove, secondFinished: secondMove && dependencies.finished(secondMove) };
-  const requests = { firstMove, ...second, others, checkpoints, restore, controller };
+  const requests = { firstMove, namedPod, ...second, others, checkpoints, restore, controller };
   // That of its status may be gone by now, or select the pod no more.
   const policy = isNew ? policyOf(facts.policy) : undefined;
   const situation = situationOf(dependencies, request, source, target, policy);
@@ -154,12 +158,6 @@ async function observe(
 
 const policyOf = (policy: MigrationPolicy | undefined): Pick<PolicyLimits, 'queuePriority'> =>
   policy ? applied(policy) : {};
-
-/** What the first move has seen of their controller matters until the second has ended. */
-const isDecidedSecond = ({ status }: MigrationRequest): boolean =>
-  status?.decision !== undefined &&
-  status.source?.standsInFor !== undefined &&
-  !isFinished({ status });
 
 /** What has to be known of the source now, besides its object. */
 async function factsOf(
@@ -227,8 +225,10 @@ async function publish(
   const move = { from: source?.nodeName ?? '', ...toOf(status.target), policy };
   // A second move has its turn with the first one.
   const waitsItsTurn = accepted !== undefined && accepted.standsInFor === undefined;
+  const back = returnOf(request, target, status.secondMove);
   const turn = (): Promise<boolean> => {
     if (waitsItsTurn) return dependencies.moves.accept(request, move, write);
+    if (back) return dependencies.moves.accept(request, back, write);
     return isElsewhere(request, status)
       ? dependencies.moves.redirect(request, move, write)
       : write();
@@ -291,16 +291,17 @@ async function act(
       const pod = { namespace, name: request.spec.podName, uid: effect.uid };
       return deletePod(dependencies, pod, 'operator.end-source', undefined, context);
     }
+    // The next two never by force: only its kubelet can say that nothing of it runs.
     case 'DeleteLostSource': {
-      // Never by force: only its kubelet can say that nothing of it runs.
       const pod = { namespace, name: request.spec.podName, uid: effect.uid };
       return deletePod(dependencies, pod, 'operator.delete-lost-source', 1, context);
     }
     case 'DeleteLanding': {
-      // Never by force: only its kubelet can say that nothing of it runs.
       const pod = { namespace, name: request.status?.target?.podName ?? '', uid: effect.uid };
       return deletePod(dependencies, pod, 'operator.delete-landing', undefined, context);
     }
+    case 'ReleaseLanding':
+      return release(dependencies, ownTarget(observed), 'operator.release-landing', context);
     case 'CreateSecondMove':
       return createSecondMove(dependencies, effect, observed, context);
     case 'CreateRestoreRequest':

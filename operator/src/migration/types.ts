@@ -40,6 +40,8 @@ export interface Observed extends HandoverObserved {
   readonly controller: ControllerState | undefined;
   /** Of a request for a landing pod: the request that made it; read before the request is accepted, and after its decision. */
   readonly firstMove?: MigrationRequest | undefined;
+  /** Of a landing pod that lands once more: the pod of the name that it stands in for, whichever it is now. */
+  readonly namedPod?: Pod | undefined;
   /** The request of `status.secondMove`, once it exists. */
   readonly secondMove?: MigrationRequest | undefined;
   /** Of that request; undefined while it is active. */
@@ -77,6 +79,7 @@ type OwnEffect =
       readonly addresses?: readonly string[];
     }
   | { readonly type: 'DeleteSource' | 'DeleteLostSource' | 'DeleteLanding'; readonly uid: string }
+  | { readonly type: 'ReleaseLanding'; readonly uid: string }
   | ({ readonly type: 'CreateSecondMove' } & SecondMove)
   | {
       readonly type: 'CreateRestoreRequest';

@@ -28,7 +28,7 @@ import type { Refusal } from '../refusal.ts';
 import { handoverOf } from '../target-pod/controllers.ts';
 import { lacksHostName, specWithHostName } from '../target-pod/host-name.ts';
 import { targetName } from '../target-pod/manifest.ts';
-import { chooseLanding, isFirstMove, placeOf, type Place } from './landing.ts';
+import { chooseLanding, isLandingMove, placeOf, type Place } from './landing.ts';
 import { podRefusals, refusePeers, restartsOf } from '../target-pod/pod-rules.ts';
 import type { Observed } from './types.ts';
 
@@ -49,6 +49,7 @@ export function validate(observed: Observed): Refusal | Accepted {
   const chosen = nodesFor(observed, sourcePod, controller);
   if ('reason' in chosen) return chosen;
   const place = placeIn(observed);
+  const lands = isToLand(observed, sourcePod, controller);
   return {
     source: {
       ...sourceOf(observed, sourcePod),
@@ -57,7 +58,7 @@ export function validate(observed: Observed): Refusal | Accepted {
     },
     peers: peersWithLimit(sourcePod),
     target: {
-      podName: place?.name ?? targetName(sourcePod, request.metadata.uid),
+      podName: (!lands && place?.name) || targetName(sourcePod, request.metadata.uid),
       ...placementOn(chosen.targets),
       ...addressesOn(observed, chosen.targets),
     },
@@ -68,6 +69,15 @@ export function validate(observed: Observed): Refusal | Accepted {
 const placeIn = ({ request, firstMove, sourcePod }: Observed): Place | undefined =>
   placeOf(request, firstMove, sourcePod);
 
+/** Whether the target is a landing pod: of a pod that has its name, or that is to get it where it is. */
+const isToLand = (
+  observed: Observed,
+  { spec }: Pod,
+  controller: PodController | undefined,
+): boolean =>
+  controller?.handover === 'ByName' &&
+  (!placeIn(observed) || observed.request.spec.targetNodeName === spec.nodeName);
+
 /** Nodes for the target, and one where the pod ends: another one if the target is a landing pod. */
 function nodesFor(
   observed: Observed,
@@ -75,7 +85,7 @@ function nodesFor(
   controller: PodController | undefined,
 ): { readonly targets: Nodes; readonly end: Node } | Refusal {
   const wanted = observed.request.spec.targetNodeName;
-  if (controller?.handover === 'ByName' && !placeIn(observed)) {
+  if (isToLand(observed, pod, controller)) {
     const chosen = chooseLanding({ ...targetQuestion(observed, pod), wanted });
     if ('reason' in chosen) return chosen;
     return { targets: alike(observed, pod, chosen.landings), end: chosen.end };
@@ -212,8 +222,11 @@ export function chooseAnother(
     .filter((name) => isTaken(name, moves, request.status?.policy));
   if (!sourcePod) return { reason: 'SourceGone', message: 'The source pod was deleted.' };
   const others = new Set([...without, ...full]);
-  if (!isFirstMove(request)) return chooseTargets(observed, sourcePod, undefined, others);
-  const chosen = chooseLanding({ ...targetQuestion(observed, sourcePod), without: others });
+  if (!isLandingMove(request)) return chooseTargets(observed, sourcePod, undefined, others);
+  const { nodeName: own } = request.status?.source ?? {};
+  // It comes back to its own node, wherever it lands.
+  const wanted = request.spec.targetNodeName === own ? own : undefined;
+  const chosen = chooseLanding({ ...targetQuestion(observed, sourcePod), wanted, without: others });
   return 'reason' in chosen ? chosen : alike(observed, sourcePod, chosen.landings);
 }
 

@@ -3,7 +3,7 @@
 //   cluster  in the whole cluster
 //   perNode  that leave a node, and that arrive at a node
 // A policy may set lower ones for the pods that it selects: of these both count.
-// A migration is under way from its acceptance to its end.
+// A migration is under way from its acceptance to its end, but not while a landing pod waits for a node to go on to.
 import {
   turnOf,
   type MoveLimitsOfPolicy,

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which migrations are under way, and which wait, as the API objects say: an index that is built again from them after a
 // restart. A look at it costs nothing that grows with the cluster.
-import { isFinished, priorityOf, type MigrationRequest } from '../../../crds/src/index.ts';
+import {
+  isFinished,
+  priorityOf,
+  waitsForNode,
+  type MigrationRequest,
+} from '../../../crds/src/index.ts';
 import { ApiError, keyOf, realClock, type Clock } from '../../../kube/src/index.ts';
 import {
   compareMoves,
@@ -78,7 +83,7 @@ export class MoveQueue {
     if (before && before.metadata.uid !== after?.metadata.uid) this.#forget(before.metadata.uid);
     if (!after || after.spec.dryRun) return;
     const { status, metadata } = after;
-    if (isFinished(after)) return this.#forget(metadata.uid);
+    if (isFinished(after) || this.#hasGivenUpItsPlace(after)) return this.#forget(metadata.uid);
     if (status?.source) {
       const { policy, source, target, triedNodes } = status;
       const to = toOf(target, triedNodes);
@@ -101,6 +106,11 @@ export class MoveQueue {
       policy: status?.policy,
       waitsFor: wait?.waitsFor,
     });
+  }
+
+  /** Whether its landing pod waits for a node, and it was not given a place again just now. */
+  #hasGivenUpItsPlace(request: MigrationRequest): boolean {
+    return waitsForNode(request) && this.#running.get(request.metadata.uid)?.isAssumed !== true;
   }
 
   /**

@@ -142,6 +142,8 @@ export interface CommittedWork<E> {
   readonly effects: readonly E[];
   /** For users: what it waits for, if there is nothing to do. */
   readonly waitsFor?: string;
+  /** The condition's reason meanwhile. Absent: `Committed`. */
+  readonly reason?: string;
   /** How soon to look again, where no event tells that the wait is over. */
   readonly lookAgainMs?: number;
   /** How the request ends, whatever has become of its target. */
@@ -184,7 +186,7 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
   if (effects.length > 0) return draft.plan('Resuming', effects, pollMs);
   const waitMs = isOverdue ? pollMs : Math.min(pollMs, deadline - now + 1);
   if (work.waitsFor !== undefined) {
-    progress.waiting('Succeeded', 'Committed', work.waitsFor);
+    progress.waiting('Succeeded', work.reason ?? 'Committed', work.waitsFor);
     return draft.plan('Resuming', [], Math.min(waitMs, work.lookAgainMs ?? waitMs));
   }
 

@@ -7,7 +7,7 @@
 //                is held, and the source loses its own; an abort gives it back.
 //   ByName       the controller finds the pod by its name. The target is a landing pod, from which a second move goes to
 //                a pod of that name (docs/adr/0025).
-import { annotations, type PodController } from '../../../crds/src/index.ts';
+import { annotations, labels, type PodController } from '../../../crds/src/index.ts';
 import type { OwnerReference, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../refusal.ts';
 import { controllerOf } from './ownership.ts';
@@ -40,23 +40,47 @@ export function handoverOf(pod: Pod): PodController | Refusal | undefined {
   const of = `The pod belongs to ${owner.kind} ${owner.name}`;
   const why = refused[groupKind(owner)];
   if (why !== undefined) return { reason: 'PodHasController', message: `${of}, ${why}` };
-  const stated = pod.metadata.annotations[annotations.handover];
-  if (stated !== undefined && stated !== 'AfterResume' && stated !== 'BeforeHold') {
-    return {
-      reason: 'BadAnnotation',
-      message: `The pod's annotation ${annotations.handover} is ${JSON.stringify(stated)}. Set it to AfterResume or BeforeHold.`,
-    };
-  }
+  const stated = statedBy(pod);
+  if (stated && typeof stated !== 'string') return stated;
   const handover = known[groupKind(owner)] ?? stated;
   if (handover === undefined) {
     return {
       reason: 'PodHasController',
-      message: `${of}, a kind of controller that Sealift does not know. If it deletes the pod that is not ready when it has one too many, as a ReplicaSet does, set the pod's annotation ${annotations.handover} to AfterResume; if it takes a pod that ends for a failure, as a Job does, to BeforeHold. Else create the pod without a controller.`,
+      message: `${of}, a kind of controller that Sealift does not know. If it deletes the pod that is not ready when it has one too many, as a ReplicaSet does, set the pod's annotation ${annotations.handover} to AfterResume; if it takes a pod that ends for a failure, as a Job does, to BeforeHold. If it finds the pod by its name, as a StatefulSet does, give the pod the label ${labels.handover}: ByName. Else create the pod without a controller.`,
     };
   }
   const { apiVersion = '', kind, name, uid, blockOwnerDeletion } = owner;
   const block = blockOwnerDeletion === undefined ? {} : { blockOwnerDeletion };
   return { apiVersion, kind, name, uid, ...block, handover };
+}
+
+/** What the pod says of its controller. The API server selects pods by labels alone, so one whose name it is to reserve has a label. */
+function statedBy({ metadata }: Pod): Handover | Refusal | undefined {
+  const { [annotations.handover]: annotation } = metadata.annotations;
+  const { [labels.handover]: label } = metadata.labels;
+  const bad = (message: string): Refusal => ({ reason: 'BadAnnotation', message });
+  if (label !== undefined && label !== 'ByName') {
+    return bad(
+      `The pod's label ${labels.handover} is ${JSON.stringify(label)}. It may be ByName; AfterResume and BeforeHold are values of the annotation of that name.`,
+    );
+  }
+  if (label === undefined && annotation === 'ByName') {
+    return bad(
+      `The pod's annotation ${annotations.handover} is ByName: that has to be the label of that name, by which the API server knows which pods' names it keeps free. Give it to the pods when they are made.`,
+    );
+  }
+  const isKnown = annotation === 'AfterResume' || annotation === 'BeforeHold';
+  if (annotation !== undefined && !isKnown && annotation !== 'ByName') {
+    return bad(
+      `The pod's annotation ${annotations.handover} is ${JSON.stringify(annotation)}. Set it to AfterResume or BeforeHold.`,
+    );
+  }
+  if (label !== undefined && isKnown) {
+    return bad(
+      `The pod has the label ${labels.handover}: ByName, and the annotation ${annotations.handover}: ${annotation}. Remove one of them.`,
+    );
+  }
+  return label === undefined ? annotation : 'ByName';
 }
 
 /** A pod that is made from a checkpoint may run beside the pod that was checkpointed; a controller would count both. */
