@@ -3,15 +3,24 @@
 import { figureOf, type Figure } from '../src/figure.ts';
 import type { Executed } from './executed.ts';
 
+/**
+ * The mean of each message and the next one. Two ends post in turns: what one of them still does for a message when the other has
+ * posted counts for the other's, so that messages may be short and long in turns.
+ */
+const inTurns = (counts: readonly number[]): readonly number[] =>
+  counts.length < 2
+    ? counts
+    : counts.slice(1).map((count, index) => (count + (counts[index] ?? 0)) / 2);
+
 const perMessage = (traced: Executed, name: string): readonly number[] =>
-  traced.messages.map((one) => one.get(name) ?? 0);
+  inTurns(traced.messages.map((one) => one.get(name) ?? 0));
 
 const ofAll = (traced: Executed): readonly number[] =>
-  traced.messages.map((one) => [...one.values()].reduce((sum, count) => sum + count, 0));
+  inTurns(traced.messages.map((one) => [...one.values()].reduce((sum, count) => sum + count, 0)));
 
 /**
  * A figure for each function that most messages execute with either driver, and one for all functions together. A message in which
- * a timer has run out, or a task has begun elsewhere, is one of many: medians are compared.
+ * a timer has run out is one of many: medians are compared, of each message and the next.
  *
  * @param kind what the messages are, for people
  * @param atMost instructions that a function may execute more than the distribution's, in a message

@@ -88,6 +88,31 @@ int rxe_hold_settle(struct rxe_dev *rxe, unsigned long timeout)
 	return err;
 }
 
+/*
+ * The send tasks look at their queue pair, not at the device. One that is created
+ * meanwhile is in RESET; one that modify_qp is at, under the same lock, sees the
+ * device's state itself, or is seen here.
+ */
+static void rxe_hold_update(struct rxe_qp *qp)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&qp->state_lock, flags);
+	rxe_qp_update_sends(qp);
+	spin_unlock_irqrestore(&qp->state_lock, flags);
+}
+
+static void rxe_hold_update_all(struct rxe_dev *rxe)
+{
+	unsigned long index = 0;
+	struct rxe_qp *qp;
+
+	while ((qp = rxe_pool_get_next(&rxe->qp_pool, &index))) {
+		rxe_hold_update(qp);
+		rxe_put(qp);
+	}
+}
+
 int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
 	     bool chooses, unsigned long timeout)
 {
@@ -102,6 +127,7 @@ int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
 	WRITE_ONCE(hold->state, state);
 	/* pairs with the task's lock, taken between two runs of a task */
 	smp_mb();
+	rxe_hold_update_all(rxe);
 
 	err = rxe_hold_settle(rxe, timeout);
 	if (!err)
@@ -203,6 +229,7 @@ void rxe_resume(struct rxe_dev *rxe)
 
 	index = 0;
 	while ((qp = rxe_pool_get_next(&rxe->qp_pool, &index))) {
+		rxe_hold_update(qp);
 		rxe_sched_task(&qp->recv_task);
 		rxe_sched_task(&qp->send_task);
 		rxe_put(qp);

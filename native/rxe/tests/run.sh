@@ -334,6 +334,7 @@ check 'a route that is lost for a while harms no queue pair' survives_lost_route
 check 'a pod with a user namespace of its own may not hold' pod_may_not_hold
 check 'a queue pair is destroyed at once, though its packets wait' destroyed_at_once
 check 'the module stays while a queue is mapped' rmmod_refused
+check 'interfaces, namespaces and devices come and go under traffic' bash "$bin/churn.sh" "$bin" 8 "${SEED:-1}"
 
 check 'a fault point of hold, resume and adopt fails once' hold_fails_once
 check 'a fault point of each method of a restore fails once' restore_fails_once
