@@ -103,9 +103,10 @@ export function lacksMemory(
   if (!pod || !node) return undefined;
   const { available, keepsImages } = node;
   const needed = neededBytes(pod.bytes, keepsImages);
-  if (available - taken < needed) {
+  const gone = keepsImages ? 2 * taken : taken;
+  if (available - gone < needed) {
     const images = keepsImages ? ' and its images' : '';
-    const others = taken > 0 ? `, of which pods on their way there take ${bytesText(taken)}` : '';
+    const others = gone > 0 ? `, of which pods on their way there take ${bytesText(gone)}` : '';
     return `has ${bytesText(available)} of memory available${others}; the pod${images} and some to spare need ${bytesText(needed)}`;
   }
   for (const { pageSize, bytes } of pod.hugePages ?? []) {

@@ -14,8 +14,10 @@ import type { Container } from './containers.ts';
  * @param stat content of memory.stat
  */
 export function lastingBytes(stat: string): number {
-  const fields = new Map(stat.split('\n').map((line) => line.split(' ') as [string, string?]));
-  const field = (name: string): number => Number(fields.get(name) ?? 0);
+  const fields = new Map<string, number>();
+  for (const [, name = '', bytes] of stat.matchAll(/^(\w+) (\d+)$/gm))
+    fields.set(name, Number(bytes));
+  const field = (name: string): number => fields.get(name) ?? 0;
   // Locked pages are on a list of their own, whatever backs them.
   const listed = field('active_anon') + field('inactive_anon') + field('unevictable');
   const pages = Math.max(field('anon') + field('shmem'), listed);
