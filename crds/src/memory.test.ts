@@ -5,6 +5,7 @@ import {
   lacksMemory,
   neededBytes,
   parseNodeMemory,
+  roomIn,
   reportedMemory,
   type NodeMemory,
   type PodMemory,
@@ -113,6 +114,18 @@ describe('a pod', () => {
     else expect(found).toBeUndefined();
   });
 });
+
+it.each([true, false])(
+  'the largest pod fits, and no larger one, images in memory: %s',
+  (keepsImages) => {
+    for (const available of [0, 192 * MIB, 192 * MIB + 1, GIB, 7 * GIB + 12_345]) {
+      const bytes = roomIn(node(available, { keepsImages }));
+      const lacks = (more: number) =>
+        lacksMemory({ bytes: bytes + more }, node(available, { keepsImages })) !== undefined;
+      expect([lacks(0), lacks(2)]).toEqual([available < 192 * MIB, true]);
+    }
+  },
+);
 
 describe('a report', () => {
   const first = reportedMemory({ bytes: 100 * MIB }, undefined);

@@ -91,6 +91,12 @@ export function neededBytes(bytes: number, keepsImages = false): number {
   return Math.ceil(bytes * (1 + SPARE_PART) + (keepsImages ? bytes : 0) + SPARE_BYTES);
 }
 
+/** Bytes of the largest pod that a node has room for. */
+export function roomIn({ available, keepsImages }: NodeMemory): number {
+  const part = 1 + SPARE_PART + (keepsImages ? 1 : 0);
+  return Math.max(0, Math.floor((available - SPARE_BYTES) / part));
+}
+
 /**
  * @param taken bytes that other pods on their way to the node will take
  * @returns why the node has no room for the pod, as the end of a sentence; undefined: it has, or does not say how much

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much memory this node has for pods that move here: what the kernel can give without swapping, and what the kubelet's limit on
 // all pods leaves of it.
-import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeMemory } from '../../../../crds/src/index.ts';
 import { unlessErrno } from '../../support/errors.ts';
 import { namesIn, textOf } from '../../support/optional-file.ts';
 import { lastingMemory } from '../runtime/lasting-memory.ts';
+import { isInMemory } from './in-memory.ts';
 
 export interface NodeMemoryPaths {
   /** Where the kernel's /proc and /sys are. */
@@ -16,10 +16,6 @@ export interface NodeMemoryPaths {
   /** Where images arrive. */
   readonly images: string;
 }
-
-/** linux/magic.h */
-const TMPFS_MAGIC = 0x01021994;
-const RAMFS_MAGIC = 0x858458f6;
 
 /** @returns undefined: the kernel does not say it */
 export async function nodeMemory(paths: NodeMemoryPaths): Promise<NodeMemory | undefined> {
@@ -75,9 +71,4 @@ async function roomIn(dir: string): Promise<number> {
   const limit = Number((await textOf(join(dir, 'memory.max')))?.trim());
   if (!Number.isFinite(limit)) return Infinity;
   return limit - ((await lastingMemory(dir)) ?? 0);
-}
-
-async function isInMemory(dir: string): Promise<boolean> {
-  const found = await unlessErrno(statfs(dir), 'ENOENT');
-  return found?.type === TMPFS_MAGIC || found?.type === RAMFS_MAGIC;
 }
