@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A pod goes only where its memory fits, whatever its requests say; and files in its memory stay its own (docs/adr/0042).
 import { agentLease, annotations, parseNodeMemory } from '../../crds/src/index.ts';
-import { leases } from '../../kube/src/index.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { kubectlJson, onNode } from '../src/cluster.ts';
 import { move, requestMove } from '../src/move.ts';
@@ -16,13 +15,17 @@ const HELD_MIB = 160;
 const LEFT_MIB = 280;
 const FILL = '/run/sealift-e2e-memory';
 
+interface Lease {
+  metadata: { name: string; annotations?: Record<string, string> };
+  spec: { renewTime?: string };
+}
+
 /** As the node's agent says with its Lease. */
 async function availableOn(node: string): Promise<number | undefined> {
   const all = await kubectlJson('get', 'leases', '-A', '-l', 'sealift.dev/agent');
-  const found = (all as { items: unknown[] }).items
-    .map((one) => leases.parse(one))
-    .find(({ metadata }) => metadata.name === agentLease.name(node));
-  const said = found?.metadata.annotations[annotations.memory];
+  const { items } = all as { items: Lease[] };
+  const found = items.find(({ metadata }) => metadata.name === agentLease.name(node));
+  const said = found?.metadata.annotations?.[annotations.memory];
   return parseNodeMemory(said, found?.spec.renewTime)?.available;
 }
 

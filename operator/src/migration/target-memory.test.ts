@@ -160,7 +160,11 @@ describe('no node has the memory', () => {
   ])('%s: the request is aborted, and nothing was created', (_name, has, more, message) => {
     const plan = decideMigration(asked(has, more), NOW);
     expect(plan.effects).toEqual([
-      { type: 'ProposeAbort', reason: 'NotEnoughMemory', message: expect.stringMatching(message) },
+      {
+        type: 'ProposeAbort',
+        reason: 'NotEnoughMemory',
+        message: expect.stringMatching(message) as string,
+      },
     ]);
     expect(summary(plan)).toBe('Unknown NotEnoughMemory');
   });

@@ -83,11 +83,7 @@ export class MoveQueue {
       const { policy, source, target, triedNodes } = status;
       const to = toOf(target, triedNodes);
       const move = { from: source.nodeName, ...to, policy, isAssumed: false };
-      const own = this.#running.get(metadata.uid);
-      // An older version than the one that was written here: it has found no memory yet.
-      const isBehind = own?.isAssumed === true && own.bytes !== undefined;
-      if (isBehind && move.bytes === undefined) return;
-      this.#run(metadata.uid, move);
+      if (!this.#isBehind(metadata.uid, move)) this.#run(metadata.uid, move);
       return;
     }
     // An older version than the one that was written here.
@@ -202,6 +198,12 @@ export class MoveQueue {
       if (hasRoom()) return this.#assume(uid, move, write);
       throw new ApiError(409, 'Conflict', `other moves have got the memory for ${name}`);
     });
+  }
+
+  /** Whether the version is older than the one that was written here: it has found no memory yet. */
+  #isBehind(uid: string, { bytes }: Move): boolean {
+    const own = this.#running.get(uid);
+    return own?.isAssumed === true && own.bytes !== undefined && bytes === undefined;
   }
 
   /** Counts a move from now on as it is being written. */
