@@ -14,4 +14,4 @@ export const lacksRoom = (
   memory: MemorySeen | undefined,
   node: string,
   pod: PodMemory | undefined,
-): string | undefined => lacksMemory(pod, memory?.of(node), memory?.taken(node));
+): string | undefined => pod && lacksMemory(pod, memory?.of(node), memory?.taken(node));
