@@ -7,6 +7,7 @@ import * as seen from './observe.ts';
 import { rowsOf } from './protocol.ts';
 import { read } from './repository.ts';
 import { anotherNode } from './steps/another-node.ts';
+import { memory } from './steps/memory.ts';
 import { both, type Row } from './steps/row.ts';
 
 const all = seen.namedRows;
@@ -144,8 +145,8 @@ describe('a label of the model', () => {
     return effects.has(name as never) && row.effect === name;
   }
 
-  // The model has one node that can take the target.
-  const ofAnotherNode = new Set<Row>(anotherNode);
+  // The model has one node that can take the target, and it has the memory for it.
+  const ofAnotherNode = new Set<Row>([...anotherNode, ...memory]);
   const isModelled = (kind: string, row: Row): boolean =>
     kind === 'MigrationRequest' && !ofAnotherNode.has(row);
   const labelled = all.filter(([kind, , row]) => isModelled(kind, row));

@@ -84,9 +84,16 @@ function agentsOf(row: Row): { sourceAgent?: object; targetAgent?: object } {
   const targetState = row.by === 'target agent' ? (own as TargetState) : to;
   return {
     ...(sourceState
-      ? { sourceAgent: { state: sourceState, ...stepsOf(row), ...inspectionOf(row) } }
+      ? {
+          sourceAgent: {
+            state: sourceState,
+            ...stepsOf(row),
+            ...inspectionOf(row),
+            ...needOf(row),
+          },
+        }
       : {}),
-    ...(targetState ? { targetAgent: { state: targetState } } : {}),
+    ...(targetState ? { targetAgent: { state: targetState, ...refusalOf(row) } } : {}),
   };
 }
 
@@ -98,6 +105,26 @@ const stepsOf = (row: Row): object =>
 
 const inspectionOf = ({ given }: Row): object =>
   given?.dryRun ? { inspection: { findings: [], objects: { qp: 1, mr: 1 } } } : {};
+
+const needOf = ({ given }: Row): object =>
+  given?.memory === undefined || given.memory === 'not known yet' ? {} : { memory: { bytes: 1 } };
+
+const refusalOf = ({ given }: Row): object =>
+  given?.targetRefuses
+    ? { reason: 'NotEnoughMemory', message: 'Too little.', refuses: 'target-uid' }
+    : {};
+
+/** Of every node. */
+function memoryOf({ given }: Row): Partial<MigrationOperatorObserved> {
+  if (given?.memory === undefined) return {};
+  const available = given.memory === 'lacking' ? 0 : 2 ** 40;
+  const has = { available, hugePages: new Map<number, number>(), keepsImages: false };
+  return { memory: { of: () => has, taken: () => 0 } };
+}
+
+/** Of a request whose target is not created yet. */
+const unmade = ({ given }: Row): Record<string, unknown> =>
+  given?.memory === undefined ? {} : { target: { nodeName: 'b', podName: 'p-reque' } };
 
 function metadataOf({ given }: Row): Record<string, unknown> {
   if (given?.request === 'without finalizer' || given?.expired) return { finalizers: [] };
@@ -124,6 +151,7 @@ function statusOf(row: Row): Record<string, unknown> {
     ...(outcome ? { decision: objects.decision(outcome, reason) } : {}),
     ...endOf(row),
     ...triedOf(row),
+    ...unmade(row),
     ...controllerOf(row),
     ...(row.given?.lastLook ? { deadlines: { lastLook: objects.at(0) } } : {}),
   };
@@ -213,7 +241,12 @@ const hasThird = (given: Row['given']): boolean =>
 const nodesOf = ({ given }: Row): MigrationOperatorObserved['nodes'] =>
   [
     ...(given?.noOtherNode ? ['b'] : ['a', 'b']),
-    ...(given?.targetPod === 'unschedulable' || given?.targetNode || hasThird(given) ? ['c'] : []),
+    ...(given?.targetPod === 'unschedulable' ||
+    given?.targetNode ||
+    given?.targetRefuses ||
+    hasThird(given)
+      ? ['c']
+      : []),
   ].map((name) => objects.node(name));
 
 const fullMoves: MigrationOperatorObserved['moves'] = {
@@ -244,6 +277,7 @@ export function migrationOf(row: Row<'MigrationRequest'>): MigrationOperatorObse
     targetPod: targetPodOf(row),
     unschedulableMs: 60_000,
     nodes: nodesOf(row),
+    ...memoryOf(row),
     ...seenOfController(row),
     ...(given?.sourcePod || given?.request === 'invalid' ? { sourcePod: undefined } : {}),
     ...(given?.moves ? { moves: fullMoves } : {}),

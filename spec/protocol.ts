@@ -6,6 +6,7 @@ import { anotherNode } from './steps/another-node.ts';
 import { checkpoint } from './steps/checkpoint.ts';
 import { committed, retries, secondMove } from './steps/committed.ts';
 import { dryRun } from './steps/dry-run.ts';
+import { memory } from './steps/memory.ts';
 import { restore } from './steps/restore.ts';
 import type { Kind, Row } from './steps/row.ts';
 import { undecided } from './steps/undecided.ts';
@@ -29,6 +30,7 @@ export const protocol: readonly [
   Section<'CheckpointRequest'>,
 ] = [
   section('MigrationRequest', 'Migration, up to the decision', undecided),
+  section('MigrationRequest', 'Migration, a node that has the memory', memory),
   section('MigrationRequest', 'Migration, a dry run', dryRun),
   section('MigrationRequest', 'Migration, another node for the target', anotherNode),
   section('MigrationRequest', 'Migration, after Committed', committed),

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the node agents publish. Each part has one writer, so that no writer overwrites another's fields.
 import { z } from 'zod';
-import { atomicList, Count, Message, Milliseconds, Reason, Timestamp } from './atoms.ts';
+import { atomicList, Count, Message, Milliseconds, Reason, Timestamp, Uid } from './atoms.ts';
 import { Fabric, PlacedFabric } from './fabric.ts';
 import { Inspection } from './inspection.ts';
+import { PodMemory } from './memory.ts';
 import { Bytes, ObjectCounts, Steps } from './steps.ts';
 
 const Numbers = z.array(z.int().min(0).meta({ format: 'int64' })).meta(atomicList);
@@ -78,6 +79,7 @@ export const SourceAgent = z
       description: 'Why the agent cannot continue, and what to do.',
     }),
     inspection: Inspection.optional(),
+    memory: PodMemory.optional(),
     steps: Steps.optional(),
     bytes: Bytes.optional(),
     objects: ObjectCounts.optional(),
@@ -148,6 +150,11 @@ export const TargetAgent = z
     reason: Reason.optional().meta({ description: 'Why the agent cannot continue, as one word.' }),
     message: Message.optional().meta({
       description: 'Why the agent cannot continue, and what to do.',
+    }),
+    refuses: Uid.optional().meta({
+      description:
+        'UID of the target pod for which the node has too little memory. Nothing of the source has been touched yet. The message ' +
+        'says how much.',
     }),
     steps: Steps.optional(),
     resumedAt: Timestamp.optional().meta({

@@ -14,6 +14,7 @@ export * from './fabric.ts';
 export * from './image-keys.ts';
 export * from './inspection.ts';
 export * from './label-selector.ts';
+export * from './memory.ts';
 export * from './migration-policy.ts';
 export * from './migration-request.ts';
 export * from './names.ts';

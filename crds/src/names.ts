@@ -36,6 +36,8 @@ export const annotations = {
   completionVectors: 'sealift.dev/completion-vectors',
   /** Node: the security modules of its kernel that confine tasks, separated by commas, or `none`; absent: not known. */
   securityModules: 'sealift.dev/security-modules',
+  /** Lease of an agent: how much memory its node has for pods that arrive (crds/src/memory.ts); absent: not known. */
+  memory: 'sealift.dev/memory',
   /** Node: what keeps its agent from moving pods, or pods with RDMA, as a sentence; absent: nothing. */
   problem: 'sealift.dev/problem',
   /** Target pod: the addresses of its source that it keeps, separated by commas. */

@@ -2,6 +2,7 @@
 // Where a pod is, as the operator has chosen it.
 import { z } from 'zod';
 import { atomicList, Count, Message, Reason, Timestamp, Uid } from './atoms.ts';
+import { PodMemory } from './memory.ts';
 
 /** How many nodes the scheduler chooses among, at most: the pod names each of them. */
 export const mostCandidates = 100;
@@ -73,6 +74,11 @@ export type Placement = z.infer<typeof Placement>;
 export const TargetPlacement = Placement.extend({
   nodeName: z.string().max(253).optional().meta({
     description: 'Name of the node. Absent: the scheduler has not chosen it yet.',
+  }),
+  memory: PodMemory.optional().meta({
+    description:
+      'How much memory the operator has found there for the pod: as long as the request is active, others do not get it. Absent: the ' +
+      'agents do not say how much there is.',
   }),
   candidates: z
     .array(z.string().max(253).meta({ description: 'Name of a node.' }))

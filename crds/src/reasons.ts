@@ -43,6 +43,7 @@ export const reasons = {
   TargetNodeNotFound: 'There is no such node.',
   TargetNodeNotReady: 'The target node is not Ready, or is cordoned.',
   NoCompatibleNode: 'No other Ready node has a driver with the same ABI.',
+  NotEnoughMemory: 'No node has the memory that the pod takes.',
   NoLandingNode:
     'The pod has to move by way of a further node, and no node that it could leave again can take it.',
   AnotherMigration: 'Another request works on this pod.',

@@ -37,12 +37,14 @@ export interface Heartbeat {
   readonly durationSeconds: number;
   /** Null: not that one. */
   readonly labels: Readonly<Record<string, string | null>>;
+  /** Null: not that one. Absent: as they are. */
+  readonly annotations?: Readonly<Record<string, string | null>> | undefined;
 }
 
 /** Renews a Lease that has one holder only; makes it if it is not there. @throws the API server's error */
 export async function renewLease(
   api: Api,
-  { namespace, name, holder, durationSeconds, labels }: Heartbeat,
+  { namespace, name, holder, durationSeconds, labels, annotations = {} }: Heartbeat,
   now: number,
   call: Call = {},
 ): Promise<void> {
@@ -50,11 +52,13 @@ export async function renewLease(
     ...{ holderIdentity: holder, leaseDurationSeconds: durationSeconds, renewTime: microTime(now) },
   };
   try {
-    await api.merge(leases, namespace, name, { metadata: { labels }, spec }, call);
+    await api.merge(leases, namespace, name, { metadata: { labels, annotations }, spec }, call);
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    const own = Object.entries(labels).filter(([, value]) => value !== null);
-    const metadata = { name, labels: Object.fromEntries(own) };
+    const metadata = { name, labels: withoutNull(labels), annotations: withoutNull(annotations) };
     await api.create(leases, namespace, { metadata, spec }, call);
   }
 }
+
+const withoutNull = (all: Readonly<Record<string, string | null>>): object =>
+  Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));

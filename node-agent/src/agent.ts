@@ -188,6 +188,7 @@ export class Agent {
       probes: node.probes,
       podIp: node.podIp,
       fabricAddresses: node.fabricAddresses,
+      memory: node.memory,
       removeWork: (id: string) => node.removeWork(id),
       clock: this.#clock,
     };
@@ -227,6 +228,7 @@ export class Agent {
       resource,
       imageId,
       request: (key) => informer.get(key),
+      arriving: () => informer.list(),
       receiving: (id) => this.#incoming.isReceiving(id),
       publisher: this.#publisher(resource, 'target'),
     });

@@ -109,6 +109,7 @@ async function serve(
   const describer = nodeDescriber(config);
   const registration = new Registration({
     ...{ api, log, clock: realClock, nodeName, address, namespace },
+    memory: node.memory,
     cpuFeatures: await cpuFeatures(),
     completionVectors: await completionVectors(),
     securityModules: await securityModules(),

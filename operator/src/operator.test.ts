@@ -21,6 +21,7 @@ import { agentsSuite } from '../testing/agents-suite.ts';
 import { controllersSuite } from '../testing/controllers-suite.ts';
 import { dryRunSuite } from '../testing/dry-run-suite.ts';
 import { lossSuite } from '../testing/loss-suite.ts';
+import { memorySuite } from '../testing/memory-suite.ts';
 import { created, prepared } from '../testing/moving.ts';
 import { queueSuite } from '../testing/queue-suite.ts';
 import { restoreSuite } from '../testing/restore-suite.ts';
@@ -338,5 +339,6 @@ describeOperator((cluster) => {
   queueSuite(() => c);
   controllersSuite(() => c);
   agentsSuite(() => c);
+  memorySuite(() => c);
   blackoutSuite(() => c);
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The simulated cluster: an API server, an operator, two nodes with their agents and kubelets, a scheduler.
-import { annotations, labels } from '../../crds/src/index.ts';
-import { FaultError, ownFaults, type Logger } from '../../kube/src/index.ts';
+import { agentLease, annotations, formatNodeMemory, labels } from '../../crds/src/index.ts';
+import { FaultError, ownFaults, timestamp, type Logger } from '../../kube/src/index.ts';
 import { runAgent } from './agent-process.ts';
 import type { StoredObject } from './api/objects.ts';
 import { decisionOf } from './api/rules.ts';
@@ -12,7 +12,7 @@ import { Network } from './network.ts';
 import { Kernel } from './node/kernel.ts';
 import { Kubelet, type KubeletHooks } from './node/kubelet.ts';
 import { Machine, type Container } from './node/machine.ts';
-import { runOperator } from './operator-process.ts';
+import { agentNamespace, runOperator } from './operator-process.ts';
 import { never, Process } from './process.ts';
 import { Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
@@ -56,6 +56,21 @@ export interface SimulationOptions {
   onPoint?(name: string): void;
 }
 
+/** Which no agent renews here: that would be most of a run's steps. It says how much memory the node has. */
+function lease(node: string): StoredObject {
+  const renewTime = timestamp(startMs);
+  const has = { available: 2 ** 34, hugePages: new Map<number, number>(), keepsImages: false };
+  return {
+    ...{ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease' },
+    metadata: {
+      ...{ name: agentLease.name(node), namespace: agentNamespace },
+      labels: { [labels.agent]: 'true' },
+      annotations: { [annotations.memory]: formatNodeMemory(has, renewTime) },
+    },
+    spec: { holderIdentity: node, leaseDurationSeconds: 1e9, renewTime },
+  } as unknown as StoredObject;
+}
+
 export class Simulation {
   readonly timeline: Timeline;
   readonly store: Store;
@@ -94,6 +109,7 @@ export class Simulation {
     const namespace = { name: 'default', namespace: '' };
     this.store.create({ apiVersion: 'v1', kind: 'Namespace', metadata: namespace }, { by: 'user' });
     for (const name of [sourceNode, targetNode]) this.#addNode(name);
+    for (const name of [sourceNode, targetNode]) this.store.create(lease(name), { by: 'user' });
   }
 
   /**

@@ -88,6 +88,10 @@ export interface Given {
   readonly targetPod?: 'absent' | 'allowed' | 'ready' | 'unschedulable';
   /** Absent: the target's node is the first one. `given up`: it is in status.triedNodes. `next`: it replaces one of those. */
   readonly targetNode?: 'given up' | 'next';
+  /** The nodes say how much memory they have. `enough`: it is known of the pod, and they have it; `lacking`: they do not. */
+  readonly memory?: 'not known yet' | 'enough' | 'lacking';
+  /** The target's agent has found too little for the pod. */
+  readonly targetRefuses?: true;
   /** Absent: it runs. */
   readonly sourcePod?: 'absent';
   /** Only with `ByName`: the target is the one of the second move. */

@@ -81,6 +81,38 @@ const wrong = (facts: Partial<Facts>): string[] =>
     .map(({ state, check, object, message }) => `${state} ${check} ${object}: ${message}`);
 
 describe('doctor', () => {
+  it.each<[string, string | undefined, RegExp | undefined]>([
+    ['an older agent does not say', undefined, undefined],
+    ['a Lease was renewed by an older agent since', `available=1,renewed=${at(-100)}`, undefined],
+    [
+      'there is room',
+      `available=${2 ** 31},renewed=${at(-5)}`,
+      /^ok a: A pod that moves here may have 1\.8 GiB\.$/,
+    ],
+    [
+      'images take as much again',
+      `available=${2 ** 31},images=memory,renewed=${at(-5)}`,
+      /^ok a: A pod that moves here may have 913\.7 MiB, as its images are kept in memory, too\.$/,
+    ],
+    [
+      'there is none',
+      `available=${2 ** 27},renewed=${at(-5)}`,
+      /^warning a: No pod is moved to this node: it has 128\.0 MiB of memory available, and 192\.0 MiB are kept free\./,
+    ],
+  ])('says how much memory a node has for a pod: %s', (_name, said, text) => {
+    const { lease: renewed, storedAt } = lease('a', -5, -5);
+    const own = said === undefined ? {} : { [annotations.memory]: said };
+    const written = { ...renewed, metadata: { ...renewed.metadata, annotations: own } };
+    const results = examine({
+      ...healthy,
+      leases: [{ lease: written, storedAt }, lease('b', -9, -8)],
+    });
+    const found = results.filter(({ check }) => check === 'memory');
+    const [first] = found.map(({ state, object, message }) => `${state} ${object}: ${message}`);
+    if (text) expect(first).toMatch(text);
+    else expect(found).toEqual([]);
+  });
+
   it('finds nothing in a healthy cluster', () => {
     expect(wrong({})).toEqual([]);
   });

@@ -6,6 +6,9 @@ import {
   agentLease,
   annotations,
   labels,
+  neededBytes,
+  parseNodeMemory,
+  roomIn,
   RUNTIME_CLASS,
 } from '../../../crds/src/index.ts';
 import {
@@ -14,6 +17,7 @@ import {
   type Lease,
   type Node,
 } from '../../../kube/src/index.ts';
+import { size } from '../output.ts';
 
 export interface Facts {
   readonly now: number;
@@ -123,6 +127,7 @@ function nodeResults(facts: Facts, node: Node): Result[] {
     driver(node),
     problem(node),
     ...lease(facts, node),
+    memory(facts, node),
     certificate(facts, node),
     cpu(node),
     podNetwork(node),
@@ -187,6 +192,21 @@ function lease({ leases, now }: Facts, { metadata: { name } }: Node): Result[] {
         )
       : result('ok', 'agent', name, `Renewed ${Math.max(0, Math.round(ageMs / 1000))} s ago.`);
   return storedAt === undefined ? [alive] : [alive, clock(name, renewed - storedAt)];
+}
+
+/** As of the agent's last renewal. An agent of an earlier version does not say it. */
+function memory({ leases }: Facts, { metadata: { name } }: Node): Result | undefined {
+  const { lease } = leases.find((one) => one.lease.metadata.name === agentLease.name(name)) ?? {};
+  const said = lease?.metadata.annotations[annotations.memory];
+  const found = parseNodeMemory(said, lease?.spec.renewTime);
+  if (!found) return undefined;
+  const room = roomIn(found);
+  if (room === 0) {
+    const message = `No pod is moved to this node: it has ${size(found.available)} of memory available, and ${size(neededBytes(0))} are kept free. Free memory there.`;
+    return result('warning', 'memory', name, message);
+  }
+  const images = found.keepsImages ? ', as its images are kept in memory, too' : '';
+  return result('ok', 'memory', name, `A pod that moves here may have ${size(room)}${images}.`);
 }
 
 /** The agent's time of a renewal beside the API server's, which is in whole seconds. */

@@ -3,6 +3,7 @@
 // it to the agent; the simulation makes one over a simulated node.
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { NodeMemory } from '../../../crds/src/index.ts';
 import type { Logger } from '../../../kube/src/index.ts';
 import * as addon from '../../../native/addon/index.ts';
 import { AheadDumps } from './dump/ahead-dumps.ts';
@@ -20,6 +21,7 @@ import { PodIp } from './pod-ip/pod-ip.ts';
 import { NetworkLock } from './lock/network-lock.ts';
 import { syncCniState } from './host/fsync.ts';
 import { Host } from './host/host.ts';
+import { nodeMemory } from './host/node-memory.ts';
 import { RdmaDriver } from './device/driver.ts';
 import { PodAddresses } from './device/pod-addresses.ts';
 import { Restorer } from './restore/restorer.ts';
@@ -70,6 +72,8 @@ export interface NodeOperations {
   readonly fabricAddresses?: FabricAddresses;
   /** Keeps logs and records of a failed move. Undefined in the simulation. */
   readonly diagnostics?: Diagnostics;
+  /** What the node has for pods that move here. Undefined in the simulation, whose nodes have enough. */
+  readonly memory?: () => Promise<NodeMemory | undefined>;
   /** Removes CRIU's work directories of a request. @param id the request's UID or the images' */
   removeWork(id: string): Promise<void>;
 }
@@ -136,6 +140,8 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
       await runc.removeGuards();
     },
     syncCniState: () => syncCniState(host),
+    memory: () =>
+      nodeMemory({ root: '/', cgroups: host.path('/sys/fs/cgroup'), images: config.checkpointDir }),
     removeWork: (id) => rm(join(workRoot, id), { recursive: true, force: true }),
   };
 }

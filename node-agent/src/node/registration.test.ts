@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { beforeEach, describe, expect, it } from 'vitest';
-import { agentLease, annotations, labels } from '../../../crds/src/index.ts';
+import {
+  agentLease,
+  annotations,
+  labels,
+  parseNodeMemory,
+  type NodeMemory,
+} from '../../../crds/src/index.ts';
 import { ApiError, ConnectionError, FakeClock, silent, type Api } from '../../../kube/src/index.ts';
 import { AgentError } from '../support/errors.ts';
 import type { PodNetworkDescription } from './pod-ip/pod-network-check.ts';
@@ -20,6 +26,7 @@ describe('an agent', () => {
   let isUp = true;
   let abi: string | AgentError = 'rxe-1';
   let network: PodNetworkDescription | string | undefined;
+  let memory: NodeMemory | Error | undefined;
 
   const api = {
     get: async () => ({ metadata: node }),
@@ -49,6 +56,10 @@ describe('an agent', () => {
       cpuFeatures: 'avx sse2',
       completionVectors: '4',
       securityModules: 'none',
+      memory: async () => {
+        if (memory instanceof Error) throw memory;
+        return memory;
+      },
       describe: async () =>
         abi instanceof AgentError
           ? { driverAbi: undefined, problem: { code: abi.code, message: abi.message } }
@@ -58,6 +69,7 @@ describe('an agent', () => {
 
   beforeEach(() => {
     network = undefined;
+    memory = undefined;
     [writes, node, lease, isUp, abi] = [
       [],
       { labels: {}, annotations: {} },
@@ -88,6 +100,30 @@ describe('an agent', () => {
     expect(registration.leaseProblem()).toBeUndefined();
     await registration.renew();
     expect(kinds()).toEqual(['Lease', 'Node', 'Lease']);
+  });
+
+  it('says with its Lease how much memory its node has, and writes nothing else for that', async () => {
+    const said = (): unknown => {
+      const { metadata, spec } = writes.findLast(({ body }) => 'spec' in body)?.body as {
+        metadata: { annotations: Record<string, string> };
+        spec: { renewTime: string };
+      };
+      return parseNodeMemory(metadata.annotations[annotations.memory], spec.renewTime);
+    };
+    const registration = make();
+    for (const available of [5, 6]) {
+      memory = { available, hugePages: new Map([[2048, 7]]), keepsImages: true };
+      await registration.renew();
+      expect(said()).toEqual(memory);
+      await clock.advance(15_000);
+    }
+    expect(kinds()).toEqual(['Lease', 'Node', 'Lease']);
+    // What an earlier renewal has said counts no more.
+    memory = new Error('EIO');
+    await registration.renew();
+    const last = writes.at(-1)?.body as { metadata: object };
+    expect(last.metadata).toMatchObject({ annotations: { [annotations.memory]: null } });
+    expect(registration.leaseProblem()).toBeUndefined();
   });
 
   it('labels its node again when the operator has taken the label away', async () => {

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Registers this node with the operator: the driver's ABI as a label of the Node object, the agent's address as an
 // annotation, its CPU's features as another, what the node lacks as both, and a Lease that says that the agent is alive. The operator chooses nodes by label,
-// address and Lease, and takes the label away when the Lease has run out.
-import { agentLease, annotations, labels } from '../../../crds/src/index.ts';
+// address and Lease, and takes the label away when the Lease has run out. How much memory the node has goes with each renewal, so
+// that it costs no write of its own.
 import {
+  agentLease,
+  annotations,
+  formatNodeMemory,
+  labels,
+  type NodeMemory,
+} from '../../../crds/src/index.ts';
+import {
+  microTime,
   nodes,
   renewLease,
   withFaults,
@@ -41,6 +49,8 @@ export interface RegistrationParts {
   readonly podNetwork?:
     ((signal?: AbortSignal) => Promise<PodNetworkDescription | string>) | undefined;
   readonly describe: () => Promise<NodeDescription>;
+  /** What the node has for pods that move here. Absent: nobody wants to know. */
+  readonly memory?: (() => Promise<NodeMemory | undefined>) | undefined;
 }
 
 export class Registration {
@@ -85,15 +95,30 @@ export class Registration {
   async renew(signal?: AbortSignal): Promise<void> {
     const { api, clock, nodeName, namespace } = this.#parts;
     const description = await this.#describe();
+    const memory = await this.#memory();
+    const now = clock.now();
     const heartbeat = {
       ...{ namespace, name: agentLease.name(nodeName), holder: nodeName },
       durationSeconds: agentLease.durationSeconds,
       labels: { [labels.agent]: 'true', [labels.problem]: description.problem?.code ?? null },
+      annotations: {
+        [annotations.memory]: memory ? formatNodeMemory(memory, microTime(now)) : null,
+      },
     };
     // Before the label: the operator takes away a label that no Lease stands for.
-    await renewLease(api, heartbeat, clock.now(), { signal });
+    await renewLease(api, heartbeat, now, { signal });
     await this.#publish(description, signal);
     this.#renewedAt = clock.now();
+  }
+
+  /** The Lease is renewed without it, too. */
+  async #memory(): Promise<NodeMemory | undefined> {
+    try {
+      return await this.#parts.memory?.();
+    } catch (error) {
+      this.#parts.log.warn({ ...reasonOf(error) }, 'memory of the node not read');
+      return undefined;
+    }
   }
 
   async #describe(): Promise<NodeDescription> {

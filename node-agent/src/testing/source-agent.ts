@@ -162,6 +162,7 @@ export class SourceNode {
     lockNetwork: () => this.#pass('lock', () => (this.locked = true)),
     firstPeerToGiveUp: async () => this.firstToGiveUp,
     leastBytes: async () => this.memoryBytes,
+    memory: async () => ({ bytes: this.memoryBytes }),
     fileBytes: async () => this.fileBytes,
     holdDevice: (_pod: unknown, { rnrTimer }: HoldAnswer) =>
       this.#pass('hold', () => (this.held = rnrTimer)),

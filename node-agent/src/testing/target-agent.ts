@@ -6,7 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, expect } from 'vitest';
-import { fieldManagers, type Decision, type MigrationRequest } from '../../../crds/src/index.ts';
+import {
+  fieldManagers,
+  type Decision,
+  type MigrationRequest,
+  type NodeMemory,
+} from '../../../crds/src/index.ts';
 import { migrationRequests, realClock, type Clock } from '../../../kube/src/index.ts';
 import { Journal } from '../support/journal/journal.ts';
 import { handoverLoop } from '../reconcilers/handover-loop.ts';
@@ -64,6 +69,12 @@ const clock: Clock = {
 export const pass = (ms: number): void => void (later += ms);
 /** What the request asks for, from now on. */
 export const ask = (wanted: object): void => void (spec = wanted);
+let memory: NodeMemory | undefined;
+let arriving: readonly MigrationRequest[] = [];
+/** How much memory the node has, from now on. */
+export const remember = (now: NodeMemory | undefined): void => void (memory = now);
+/** Other requests whose target is on this node. */
+export const arrive = (all: readonly MigrationRequest[]): void => void (arriving = all);
 /** Whether images are just coming. */
 export const receive = (now: boolean): void => void (receiving = now);
 /** Reports states that nobody waits for only if they last, as an agent does that no test watches. From the next start on. */
@@ -99,6 +110,8 @@ export async function startAgent(): Promise<void> {
     imageId: (request) => request.metadata.uid,
     receiving: () => receiving,
     removeWork: async () => undefined,
+    memory: async () => memory,
+    arriving: () => arriving,
     clock,
   });
 }
@@ -198,6 +211,8 @@ beforeEach(async () => {
   node.source = () => put({ sourceAgent: { state: 'Gone' } });
   store = new ImageStore(join(dir, 'images'));
   receiving = false;
+  memory = undefined;
+  arriving = [];
   mentionMs = 0;
   spec = {};
   later = 0;

@@ -15,6 +15,7 @@ import { refuseLostHostName, specWithHostName } from '../target-pod/host-name.ts
 import { controllerOf } from '../target-pod/ownership.ts';
 import { restartsOf } from '../target-pod/pod-rules.ts';
 import { awaitsName, nameMessage } from './name-steps.ts';
+import { memoryCause } from './target-memory.ts';
 import type { Observed } from './types.ts';
 
 /** @returns the first cause, in the order of what a user would want to read; undefined: continue. */
@@ -27,6 +28,7 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
     agentCause(request) ??
     targetCause(observed, 'TargetRejected') ??
     hostNameCause(observed) ??
+    memoryCause(observed, now) ??
     deadlineCause(observed, now) ??
     nameCause(observed, now)
   );

@@ -67,6 +67,7 @@ import { decideDryRun } from './dry-run.ts';
 import { isLandingMove, placeOf } from './landing.ts';
 import { afterFirstMove, awaitsName, nameMessage } from './name-steps.ts';
 import { isSourceLost, mayComplete, planRecovery, sourceLossGraceMs } from './recovery.ts';
+import { asksForMemory, reserveMemory } from './target-memory.ts';
 import {
   ownedStatus,
   type Effect,
@@ -126,7 +127,8 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
   const timed = { ...request, status: { ...request.status, policy } };
   const deadlines = { prepare: prepareDeadline(timed, now) };
   draft.status = { ...draft.status, queue: undefined, source, target, peers, deadlines };
-  return draft.plan('Preparing', [createTarget(target)], pollMs);
+  const waits = asksForMemory(observed, target);
+  return draft.plan('Preparing', waits ? [] : [createTarget(target)], waits ? 0 : pollMs);
 }
 
 /** A request that is valid and has to wait for its turn. @returns undefined: it may start */
@@ -170,7 +172,9 @@ function undecided(observed: Observed, draft: MigrationDraft): MigrationPlan {
   const placed = (nodes: Nodes): Pick<TargetPlacement, 'podIPs'> => addressesOn(observed, nodes);
   const next = tryAnotherNode(observed, draft, cause, choose, placed);
   if (next && 'effects' in next) return next;
-  if (next) return planAbort(draft, next, 'RollingBack');
+  const room = next ?? reserveMemory(observed, draft);
+  if (room && 'effects' in room) return room;
+  if (room) return planAbort(draft, room, 'RollingBack');
   const joining = beforeHold(observed);
   if (joining.length > 0) return draft.plan('Preparing', joining, 0);
   if (

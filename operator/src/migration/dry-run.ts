@@ -26,7 +26,7 @@ import {
   type Observed,
   type OwnStatus,
 } from './types.ts';
-import { addressesOn, sourceOf, validateAll } from './validate.ts';
+import { addressesOn, placeWithMemory, sourceOf, validateAll } from './validate.ts';
 
 /** Findings that leave the agent nothing to look at: there is no container of ours, or another request works on it. */
 const withoutPod: readonly string[] = [
@@ -90,9 +90,12 @@ function followAgent(observed: Observed, draft: Draft): MigrationPlan {
     conclude(observed, draft, { ...own, findings: [...own.findings, { reason, message }] });
   if (sourceAgent?.inspection) {
     const { findings, objects, bytes, sendingMs } = sourceAgent.inspection;
+    const place = own.targetNodeName === undefined ? undefined : placeWithMemory(observed);
+    const lacking = place && 'reason' in place ? [findingOf(place)] : [];
     return conclude(observed, draft, {
       ...own,
-      findings: [...own.findings, ...findings],
+      ...(place && { targetNodeName: 'reason' in place ? undefined : place.metadata.name }),
+      findings: [...own.findings, ...lacking, ...findings],
       ...(objects && { objects }),
       ...(bytes && { bytes }),
       ...(sendingMs !== undefined && { sendingMs }),

@@ -56,6 +56,7 @@ import {
 } from './name-calls.ts';
 import { readEarlyServices } from './early-services.ts';
 import { returnOf } from './name-steps.ts';
+import { hasRoom, isElsewhere, isReserving } from './target-memory.ts';
 import {
   ownedStatus,
   type ControllerEffect,
@@ -111,6 +112,7 @@ function situationOf(
     ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
     ...{ targetPod: target, unschedulableMs: dependencies.unschedulableMs(request, target) },
     ...{ finished, moves, nodes: dependencies.nodeList(), load: moves.underWay.into },
+    memory: dependencies.memoryFor(request),
   };
 }
 
@@ -206,9 +208,10 @@ function mayRecover({ spec, status }: MigrationRequest): boolean {
 async function publish(
   dependencies: Dependencies,
   status: OwnStatus,
-  { request, sourcePod, targetPod: target }: Observed,
+  observed: Observed,
   context: Context,
 ): Promise<void> {
+  const { request, sourcePod, targetPod: target } = observed;
   const { source } = status;
   const isAccepted = request.status?.source === undefined && !request.spec.dryRun;
   const accepted = isAccepted ? source : undefined;
@@ -229,9 +232,9 @@ async function publish(
   const turn = (): Promise<boolean> => {
     if (waitsItsTurn) return dependencies.moves.accept(request, move, write);
     if (back) return dependencies.moves.accept(request, back, write);
-    return isElsewhere(request, status)
-      ? dependencies.moves.redirect(request, move, write)
-      : write();
+    if (isElsewhere(request, status)) return dependencies.moves.redirect(request, move, write);
+    if (!isReserving(request, status)) return write();
+    return dependencies.moves.reserve(request, move, () => hasRoom(observed, status), write);
   };
   const isChanged = await turn();
   if (!isChanged) return;
@@ -240,10 +243,6 @@ async function publish(
     blackoutSeconds.observe(status.report.blackoutMs / 1000);
   }
 }
-
-/** Whether the status names other nodes, as those before could not take the target. */
-const isElsewhere = ({ status: before }: MigrationRequest, { target }: OwnStatus): boolean =>
-  target !== undefined && target.podUID === undefined && before?.target?.podUID !== undefined;
 
 const hasMoved = ({ conditions }: OwnStatus): boolean =>
   conditions?.some((one) => one.type === 'Succeeded' && one.status === 'True') ?? false;

@@ -11,6 +11,7 @@ import type {
 } from '../../../crds/src/index.ts';
 import type { Plan, Pod } from '../../../kube/src/index.ts';
 import type { MovesSeen } from '../moves/limits.ts';
+import type { MemorySeen } from '../nodes/memory-seen.ts';
 import type { CompetingRequest } from '../requests/competing-requests.ts';
 import type { Finished } from '../requests/finished.ts';
 import type { HandoverDraft } from '../requests/handover-draft.ts';
@@ -52,6 +53,8 @@ export interface Observed extends HandoverObserved {
   readonly policy: MigrationPolicy | undefined;
   /** Other migrations: under way, and waiting before this one. */
   readonly moves: MovesSeen;
+  /** Of the nodes; absent: nobody says. */
+  readonly memory?: MemorySeen | undefined;
   /** Migrations that arrive at a node. */
   readonly load: ReadonlyMap<string, number>;
 }

@@ -19,6 +19,7 @@ import {
   type NodeQuestion,
   type Nodes,
 } from '../nodes/node-choice.ts';
+import { lacksRoom } from '../nodes/memory-seen.ts';
 import { emptiedBy } from '../nodes/emptied.ts';
 import { withoutPlacement } from '../nodes/fitness.ts';
 import { holdsMs, isFull, mayBeFull } from '../moves/limits.ts';
@@ -152,7 +153,9 @@ function alike({ nodes: all }: Observed, pod: Pod, [first, ...others]: Nodes): N
   return [first, ...others.filter((node) => networkOn(node) === wanted)];
 }
 
-function targetQuestion({ request, nodes, load, moves, policy }: Observed, pod: Pod): NodeQuestion {
+function targetQuestion(observed: Observed, pod: Pod): NodeQuestion {
+  const { request, nodes, load, moves, policy, memory } = observed;
+  const { memory: needed } = request.status?.sourceAgent ?? {};
   const isTaken = (moves.stalledMs ?? 0) >= holdsMs ? mayBeFull : isFull;
   const named = specWithHostName(pod);
   // A node that the user names is the user's decision.
@@ -163,7 +166,10 @@ function targetQuestion({ request, nodes, load, moves, policy }: Observed, pod: 
     isBusy: (name) => isTaken(name, moves, policy && applied(policy)),
     scheduling: withoutPlacement(pod),
     excludes: (node) =>
-      missingFamily(pod, nodes, node) ?? lacksHostName(named, node) ?? isEmptied?.(node),
+      missingFamily(pod, nodes, node) ??
+      lacksHostName(named, node) ??
+      isEmptied?.(node) ??
+      lacksRoom(memory, node.metadata.name, needed),
   };
 }
 
@@ -228,6 +234,41 @@ export function chooseAnother(
   const wanted = request.spec.targetNodeName === own ? own : undefined;
   const chosen = chooseLanding({ ...targetQuestion(observed, sourcePod), wanted, without: others });
   return 'reason' in chosen ? chosen : alike(observed, sourcePod, chosen.landings);
+}
+
+/**
+ * Once the source's agent has said how much memory the pod has.
+ * @returns why no node can take it, if it could but for that
+ */
+export function memoryRefusal(
+  observed: Observed,
+  without: ReadonlySet<string> = new Set(),
+): Refusal | undefined {
+  const { request, sourcePod } = observed;
+  if (!sourcePod) return undefined;
+  const wanted = request.spec.targetNodeName;
+  const choose = (seen: Observed): object | Refusal => {
+    const question = { ...targetQuestion(seen, sourcePod), wanted, without };
+    return isLandingMove(request) ? chooseLanding(question) : chooseNodes(question);
+  };
+  const found = choose(observed);
+  if (!isRefusal(found) || isRefusal(choose({ ...observed, memory: undefined }))) return undefined;
+  return { reason: 'NotEnoughMemory', message: found.message };
+}
+
+const isRefusal = (found: object): found is Refusal => 'reason' in found;
+
+/** For a dry run, the same; and which node it would be now. */
+export function placeWithMemory(observed: Observed): Refusal | Node | undefined {
+  const { sourcePod } = observed;
+  const controller = sourcePod && controllerIn(observed, sourcePod);
+  if (!sourcePod) return undefined;
+  const choose = (seen: Observed): { readonly end: Node } | Refusal =>
+    nodesFor(seen, sourcePod, controller && 'reason' in controller ? undefined : controller);
+  const found = choose(observed);
+  if (!('reason' in found)) return found.end;
+  if ('reason' in choose({ ...observed, memory: undefined })) return undefined;
+  return { reason: 'NotEnoughMemory', message: found.message };
 }
 
 /** Addresses that the source keeps on nodes that are alike in that. */

@@ -33,6 +33,8 @@ export interface Move {
   readonly to: string | undefined;
   /** Where `to` is not known yet: the nodes among which the scheduler chooses. Each keeps a place until it has. */
   readonly candidates?: readonly string[] | undefined;
+  /** Memory that was found for it, on each of these nodes. */
+  readonly bytes?: number | undefined;
   /** The policy that applies to it. */
   readonly policy?: PolicyLimits | undefined;
 }
@@ -41,11 +43,11 @@ export interface Move {
 export function toOf(
   target: TargetPlacement | undefined,
   tried: readonly { readonly podUID?: string | undefined }[] = [],
-): Pick<Move, 'to' | 'candidates'> {
-  const { nodeName: to, candidates, podUID } = target ?? {};
+): Pick<Move, 'to' | 'candidates' | 'bytes'> {
+  const { nodeName: to, candidates, podUID, memory } = target ?? {};
   const isGivenUp = podUID !== undefined && tried.some((one) => one.podUID === podUID);
   if (isGivenUp) return { to: undefined };
-  return { to, candidates: to === undefined ? candidates : undefined };
+  return { to, candidates: to === undefined ? candidates : undefined, bytes: memory?.bytes };
 }
 
 /** Where a move may arrive. */
@@ -188,8 +190,11 @@ export class MoveTally implements MovesUnderWay {
   readonly out = new Map<string, number>();
   readonly into = new Map<string, number>();
   readonly undecided = new Map<string, number>();
+  /** Bytes that were found on a node for those that arrive, or may arrive. */
+  readonly memory = new Map<string, number>();
   readonly policies = new Map<string, MoveTally>();
 
+  /** Of what it decides on, memory is no part. */
   static of(counts: MovesUnderWay): MoveTally {
     const tally = new MoveTally();
     tally.total = counts.total;
@@ -204,7 +209,10 @@ export class MoveTally implements MovesUnderWay {
     this.total += by;
     addTo(this.out, move.from, by);
     const arrivals = move.to === undefined ? this.undecided : this.into;
-    for (const to of targetsOf(move)) addTo(arrivals, to, by);
+    for (const to of targetsOf(move)) {
+      addTo(arrivals, to, by);
+      if (move.bytes !== undefined) addTo(this.memory, to, by * move.bytes);
+    }
     if (!policy) return;
     const own = this.policies.get(policy.name) ?? new MoveTally();
     this.policies.set(policy.name, own);

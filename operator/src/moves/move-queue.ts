@@ -88,7 +88,7 @@ export class MoveQueue {
       const { policy, source, target, triedNodes } = status;
       const to = toOf(target, triedNodes);
       const move = { from: source.nodeName, ...to, policy, isAssumed: false };
-      this.#run(metadata.uid, move);
+      if (!this.#isBehind(metadata.uid, move)) this.#run(metadata.uid, move);
       return;
     }
     // An older version than the one that was written here.
@@ -140,6 +140,13 @@ export class MoveQueue {
     this.#wakeNext();
   }
 
+  /** Bytes that were found on a node for other requests than this one. */
+  takenOn(node: string, uid: string): number {
+    const own = this.#running.get(uid);
+    const isThere = own !== undefined && targetsOf(countedOf(own)).includes(node);
+    return (this.#counts.memory.get(node) ?? 0) - (isThere ? (own.bytes ?? 0) : 0);
+  }
+
   /** How many migrations arrive at a node. */
   get arriving(): ReadonlyMap<string, number> {
     return this.#counts.into;
@@ -183,6 +190,30 @@ export class MoveQueue {
       if (isTaken) throw new ApiError(409, 'Conflict', `other moves may get the nodes of ${name}`);
       return this.#assume(uid, move, write);
     });
+  }
+
+  /**
+   * Writes a status that says how much memory was found for a request. Others leave it alone from then on.
+   * @param hasRoom whether it is still there
+   * @throws ApiError `Conflict` when others have found it meanwhile: the reconciler starts again
+   */
+  reserve<T>(
+    request: MigrationRequest,
+    move: Move,
+    hasRoom: () => boolean,
+    write: () => Promise<T>,
+  ): Promise<T> {
+    const { uid, name } = request.metadata;
+    return this.#acceptOne(() => {
+      if (hasRoom()) return this.#assume(uid, move, write);
+      throw new ApiError(409, 'Conflict', `other moves have got the memory for ${name}`);
+    });
+  }
+
+  /** Whether the version is older than the one that was written here: it has found no memory yet. */
+  #isBehind(uid: string, { bytes }: Move): boolean {
+    const own = this.#running.get(uid);
+    return own?.isAssumed === true && own.bytes !== undefined && bytes === undefined;
   }
 
   /** Counts a move from now on as it is being written. */

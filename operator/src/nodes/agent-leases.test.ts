@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { beforeEach, describe, expect, it } from 'vitest';
-import { agentLease, labels } from '../../../crds/src/index.ts';
+import { agentLease, annotations, labels } from '../../../crds/src/index.ts';
 import {
   FakeClock,
   silent,
@@ -22,8 +22,11 @@ describe('an agent', () => {
   let version = 1;
   let running: Promise<unknown>;
 
-  const lease = (name: string): object => ({
-    metadata: { name: `agent-${name}`, namespace: 'sealift', resourceVersion: String(++version) },
+  const lease = (name: string, memory?: string): object => ({
+    metadata: {
+      ...{ name: `agent-${name}`, namespace: 'sealift', resourceVersion: String(++version) },
+      annotations: memory === undefined ? {} : { [annotations.memory]: memory },
+    },
     // The agent's clock is ten years behind.
     spec: { leaseDurationSeconds: 90, renewTime: '2016-01-01T00:00:00.000000Z' },
   });
@@ -125,6 +128,19 @@ describe('an agent', () => {
     set = 3_600_000;
     expect(agents.timeOf('a'), 'the own clock was set').toBeUndefined();
     expect(agents.timeOf('none')).toBeUndefined();
+  });
+
+  it('says how much memory its node has, if it does', async () => {
+    expect(agents.memoryOf('a'), 'of an earlier version').toBeUndefined();
+    for (const bytes of [7, 8]) {
+      send({
+        type: 'MODIFIED',
+        object: lease('a', `available=${bytes},renewed=2016-01-01T00:00:00.000000Z`),
+      });
+      await clock.advance(0);
+      expect(agents.memoryOf('a')?.available).toBe(bytes);
+    }
+    expect(agents.memoryOf('none')).toBeUndefined();
   });
 
   it('without a Lease has the time of one, from the operator’s start', async () => {

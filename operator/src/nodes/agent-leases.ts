@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which nodes have a live agent. Each agent renews a Lease in the chart's namespace, and labels its node with the driver's ABI.
 // An agent that has died cannot remove its label: the operator removes it when the Lease has run out.
-import { agentLease, labels } from '../../../crds/src/index.ts';
+import {
+  agentLease,
+  annotations,
+  labels,
+  parseNodeMemory,
+  type NodeMemory,
+} from '../../../crds/src/index.ts';
 import {
   codeOf,
   Informer,
@@ -69,12 +75,17 @@ export class AgentLeases {
     return time + this.#parts.clock.now() - seenAt;
   }
 
+  /** How much memory a node has for pods that arrive, as of its agent's last renewal; undefined: the agent does not say. */
+  memoryOf(node: string): NodeMemory | undefined {
+    const { metadata, spec } = this.#leaseOf(node) ?? {};
+    return parseNodeMemory(metadata?.annotations[annotations.memory], spec?.renewTime);
+  }
+
   isAlive(node: string): boolean {
-    const { clock, namespace } = this.#parts;
+    const { clock } = this.#parts;
     if (this.#wasPaused()) return true;
-    const name = agentLease.name(node);
-    const { leaseDurationSeconds } = this.informer.get(`${namespace}/${name}`)?.spec ?? {};
-    const ageMs = clock.now() - (this.#renewedAt.get(name) ?? this.#since);
+    const { leaseDurationSeconds } = this.#leaseOf(node)?.spec ?? {};
+    const ageMs = clock.now() - (this.#renewedAt.get(agentLease.name(node)) ?? this.#since);
     return ageMs <= (leaseDurationSeconds ?? agentLease.durationSeconds) * 1000;
   }
 
@@ -98,6 +109,10 @@ export class AgentLeases {
         if (this.seen(node) !== node) await this.#unlabel(node, signal);
       }
     }
+  }
+
+  #leaseOf(node: string): Lease | undefined {
+    return this.informer.get(`${this.#parts.namespace}/${agentLease.name(node)}`);
   }
 
   #wasPaused(): boolean {

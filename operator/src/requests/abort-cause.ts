@@ -45,6 +45,11 @@ export function isGivenUp({ status }: HandoverRequest): boolean {
   return target?.podUID !== undefined && triedNodes.some((one) => one.podUID === target.podUID);
 }
 
+/** Whether the target's agent says that its node has too little memory for this very pod. Nothing of the source was touched. */
+export function refusesTarget({ status }: HandoverRequest, { metadata }: Pod): boolean {
+  return status?.targetAgent?.refuses === metadata.uid && status.deadlines?.blackout === undefined;
+}
+
 /** What a user can do about a target's own problem, by its reason; others say it themselves. */
 const advice: Readonly<Record<string, string | undefined>> = {
   TargetUnschedulable: 'Free resources there, or create a request for another node.',
@@ -70,6 +75,9 @@ export function targetCause(
       reason: nameTaken,
       message: `Another pod has the target's name ${name}. Delete that pod, then create a new request.`,
     };
+  }
+  if (targetPod && refusesTarget(request, targetPod)) {
+    return { reason: 'NotEnoughMemory', message: request.status?.targetAgent?.message ?? '' };
   }
   const { refusal } = targetPod
     ? targetProblem(targetPod, unschedulableMs, isPrepared(request))

@@ -15,7 +15,7 @@ import {
 import type { Plan } from '../../../kube/src/index.ts';
 import type { Nodes } from '../nodes/node-choice.ts';
 import { targetProblem } from '../target-pod/health.ts';
-import { isGivenUp, type AbortCause } from './abort-cause.ts';
+import { isGivenUp, refusesTarget, type AbortCause } from './abort-cause.ts';
 import { isPrepared, pollMs, retryDeadlines } from './deadlines.ts';
 import { nodesOf, ownTarget, placementOn } from './handover.ts';
 import type { HandoverDraft } from './handover-draft.ts';
@@ -70,7 +70,8 @@ function planGivingUp<S extends HandoverStatus, E extends Own>(
   const own = ownTarget(observed);
   if (!own || !mayChange(request)) return undefined;
   const { refusal, isOfNode } = targetProblem(own, observed.unschedulableMs, false);
-  if (!isOfNode || refusal?.reason !== cause.reason) return undefined;
+  const isLacking = cause.reason === 'NotEnoughMemory' && refusesTarget(request, own);
+  if (!isLacking && (!isOfNode || refusal?.reason !== cause.reason)) return undefined;
   const { triedNodes = [], target } = draft.status;
   const { reason, message } = cause;
   // What the scheduler says of all of them is said once.

@@ -67,7 +67,10 @@ class Leader {
     } as unknown as Api;
     const cache = new Informer({ api, resource: nodes, log: silent });
     cache.list = () => [node('a'), node('b'), node('bare', { address: null })];
-    const agents = { seen: (one: unknown) => one, timeOf: () => NOW } as unknown as AgentLeases;
+    const agents = {
+      ...{ seen: (one: unknown) => one, timeOf: () => NOW },
+      memoryOf: () => undefined,
+    } as unknown as AgentLeases;
     const events = new EventRecorder({ api, log: silent, component: 'test' });
     this.#dependencies = new Dependencies({ api, clock, nodes: cache, events, agents });
   }

@@ -24,6 +24,7 @@ import {
   type Resource,
 } from '../../../kube/src/index.ts';
 import type { AgentLeases } from '../nodes/agent-leases.ts';
+import type { MemorySeen } from '../nodes/memory-seen.ts';
 import { AdoptedTimes } from './adopted-times.ts';
 import { BlackoutLooks } from './blackout-looks.ts';
 import { FinishedTimes, type Finished } from './finished.ts';
@@ -134,6 +135,14 @@ export class Dependencies {
     const { agents } = this;
     const all = this.nodes.list();
     return agents ? all.map((node) => agents.seen(node)) : all;
+  }
+
+  /** What a request may know of the nodes' memory. */
+  memoryFor({ metadata }: HandoverRequest): MemorySeen {
+    return {
+      of: (node) => this.agents?.memoryOf(node),
+      taken: (node) => this.moves.takenOn(node, metadata.uid),
+    };
   }
 
   /** A request as read, with the times that this process has to wait for. */

@@ -75,7 +75,8 @@ function observedOf(
   identity: Observed['identity'],
 ): Observed {
   const unschedulableMs = dependencies.unschedulableMs(of.request, pod);
-  const cluster = { nodes: dependencies.nodeList(), load: dependencies.moves.arriving };
+  const memory = dependencies.memoryFor(of.request);
+  const cluster = { nodes: dependencies.nodeList(), load: dependencies.moves.arriving, memory };
   const finished = dependencies.finished(of.request);
   return { ...of, targetPod: pod, unschedulableMs, finished, identity, ...cluster };
 }

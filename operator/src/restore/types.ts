@@ -7,6 +7,7 @@ import type {
   RestoreRequestStatus,
 } from '../../../crds/src/index.ts';
 import type { Plan } from '../../../kube/src/index.ts';
+import type { MemorySeen } from '../nodes/memory-seen.ts';
 import type { HandoverDraft } from '../requests/handover-draft.ts';
 import type { HandoverEffect, HandoverObserved } from '../requests/handover-types.ts';
 import type { Refusal } from '../refusal.ts';
@@ -26,6 +27,8 @@ export interface Observed extends HandoverObserved {
   readonly podName: string;
   /** Migrations that arrive at a node. */
   readonly load: ReadonlyMap<string, number>;
+  /** Of the nodes; absent: nobody says. */
+  readonly memory?: MemorySeen | undefined;
   /** What the target is created with; read while it does not exist. */
   readonly identity: PodIdentity | Refusal;
 }

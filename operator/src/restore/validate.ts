@@ -2,6 +2,7 @@
 // Whether a RestoreRequest can be accepted, and on which nodes its pod may be created. Pure.
 import { isStored } from '../../../crds/src/index.ts';
 import { PodScheduling } from '../../../kube/src/index.ts';
+import { lacksRoom } from '../nodes/memory-seen.ts';
 import { chooseNodes, type Nodes } from '../nodes/node-choice.ts';
 import type { Refusal } from '../refusal.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
@@ -48,15 +49,18 @@ export function chooseAnother(observed: Observed, without: ReadonlySet<string>):
 }
 
 function chooseTargets(
-  { request, checkpoint, nodes, load }: Observed,
+  { request, checkpoint, nodes, load, memory }: Observed,
   wanted: string | undefined,
   without?: ReadonlySet<string>,
 ): Nodes | Refusal {
-  const { nodeName = '', podTemplate, cpuFeatures } = checkpoint?.status ?? {};
+  const { nodeName = '', podTemplate, cpuFeatures, bytes } = checkpoint?.status ?? {};
+  // What the images have of it. What the kernel keeps for the pod is not in them.
+  const pod = bytes?.pages === undefined ? undefined : { bytes: bytes.pages };
   const { data: scheduling } = PodScheduling.safeParse(podTemplate?.spec);
   const seed = request.metadata.uid;
   return chooseNodes({
     ...{ nodes, from: nodeName, mayStay: true, wanted, without, load, seed, scheduling },
     cpuFeatures,
+    excludes: (node) => lacksRoom(memory, node.metadata.name, pod),
   });
 }

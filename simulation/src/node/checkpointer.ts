@@ -64,6 +64,10 @@ export class SimulatedCheckpointer extends Checkpointer {
     return runEffect(this.#machine.timeline, 1, () => 0);
   }
 
+  override memory(): Promise<{ bytes: number }> {
+    return runEffect(this.#machine.timeline, 1, () => ({ bytes: 2 ** 20 }));
+  }
+
   protected override cgroup(dir: string): CgroupControl {
     const { timeline, containers } = this.#machine;
     const id = dir.split('/').at(-1) ?? '';

@@ -3,7 +3,7 @@
 // containers, and undo all of that or stop the pod. The reconcilers of source and checkpoint and the orphan sweep call
 // it. Every method may be repeated and passes two fault points (docs/faults.md). What one method undoes, and in which
 // order, is modelled in spec/handover.pml.
-import type { Fabric, GidEntry, Identity } from '../../../../crds/src/index.ts';
+import type { Fabric, GidEntry, Identity, PodMemory } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
@@ -18,6 +18,7 @@ import type { LimitedQueuePair } from '../device/retry-budget.ts';
 import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podFilesSize } from '../files/pod-files.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
+import { lastingMemoryOf } from '../runtime/lasting-memory.ts';
 import { podMemory } from '../runtime/pod-memory.ts';
 import type { Runc } from '../runtime/runc.ts';
 import type { ClusterSockets } from './cluster-sockets.ts';
@@ -162,6 +163,11 @@ export class Checkpointer {
   /** Bytes that its dump writes at least: of memory of its own. Changes nothing. */
   async leastBytes(pod: LocalPod): Promise<number> {
     return (await podMemory(this.#parts.host, pod.containers)).anon;
+  }
+
+  /** What it takes of its target's memory; undefined: it cannot be told. Changes nothing. */
+  async memory({ podUid, containers }: LocalPod): Promise<PodMemory | undefined> {
+    return lastingMemoryOf(this.#parts.host, podUid, containers);
   }
 
   /** Bytes of the files that travel with it; undefined: too many to count. Changes nothing. */

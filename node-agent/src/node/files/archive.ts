@@ -15,6 +15,8 @@ export interface TarOptions {
   /** What is packed or unpacked, for the message of a failure. */
   what: string;
   signal?: AbortSignal | undefined;
+  /** A cgroup of the host in which tar runs: what it writes to a tmpfs is charged to that. Absent: the agent's own. */
+  cgroup?: string | undefined;
 }
 
 const XATTRS = ['--xattrs', '--xattrs-include=*', '--numeric-owner'];
@@ -42,7 +44,7 @@ export async function unpackDir(
   host: Host,
   file: string,
   dir: string,
-  { what, signal }: TarOptions,
+  { what, signal, cgroup }: TarOptions,
 ): Promise<void> {
   const args = [
     '--extract',
@@ -53,17 +55,21 @@ export async function unpackDir(
     '--file',
     file,
   ];
-  await runTar(host, args, { what: `cannot unpack ${what}`, signal });
+  await runTar(host, args, { what: `cannot unpack ${what}`, signal, cgroup });
 }
+
+/** Without the cgroup, as one that is just being removed, it runs where it is. */
+const IN_CGROUP = '{ echo 0 >"$0/cgroup.procs"; } 2>/dev/null; exec "$@"';
 
 /** tar has no time limit of its own: how long it may take is up to the request's deadlines. */
 async function runTar(
   host: Host,
   args: readonly string[],
-  { what, signal }: TarOptions,
+  { what, signal, cgroup }: TarOptions,
 ): Promise<void> {
   try {
-    await host.check('tar', args, { signal });
+    if (cgroup === undefined) await host.check('tar', args, { signal });
+    else await host.check('sh', ['-c', IN_CGROUP, cgroup, 'tar', ...args], { signal });
   } catch (error) {
     if (!(error instanceof AgentError) || error.code !== 'RuntimeFailed') throw error;
     throw new AgentError(error.code, `The agent ${what}: ${error.message}`, { cause: error });

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files of a pod whose containers and volumes have telling names, through the host's tar.
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Host, type RunOptions } from '../host/host.ts';
+import { isInMemory } from '../host/in-memory.ts';
 import type { Container } from '../runtime/containers.ts';
 import { packPodFiles, unpackLayer, unpackPodFiles } from './pod-files.ts';
 
@@ -70,3 +72,68 @@ it.each(['volumes', 'shm', 'rootfs', 'manifest', 'key'])(
     );
   },
 );
+
+/** A cgroup of version 2 that a process can be put into. */
+const unified = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup'].find((dir) =>
+  existsSync(`${dir}/cgroup.controllers`),
+);
+
+describe.skipIf(unified === undefined || !existsSync('/dev/shm'))('a volume in memory', () => {
+  const cgroup = `${unified ?? ''}/sealift-test-${process.pid}`;
+  let memory: string;
+  beforeEach(async () => {
+    mkdirSync(cgroup);
+    memory = await mkdtemp('/dev/shm/sealift-pod-files-');
+  });
+  afterEach(async () => {
+    await rm(memory, { recursive: true });
+    rmdirSync(cgroup);
+  });
+
+  /** In which cgroup tar runs, by what it unpacks into; and what it has unpacked. */
+  async function unpacked(name: string, at: string, state: object): Promise<string[]> {
+    await file(`${volume('old', name)}/content`, 'kept');
+    await mkdir(join(root, '/images'));
+    await packPodFiles(host, { podUid: 'old', containers: [], dir: '/images' });
+    await file('/run/containerd/runc/k8s.io/s/state.json', JSON.stringify(state));
+    await mkdir(join(root, volume('new', name)), { recursive: true });
+    // tar runs a program of its own for each archive: it tells where tar is.
+    const program = join(root, 'where');
+    await writeFile(program, `#!/bin/sh\ncat /proc/self/cgroup >${join(root, 'was')}\ncat\n`);
+    await chmod(program, 0o755);
+    class Telling extends HostBelow {
+      override path(onHost: string): string {
+        return onHost === volume('new', name) ? at : super.path(onHost);
+      }
+      override check(of: string, args: readonly string[], options?: RunOptions) {
+        const more = [...args, `--use-compress-program=${program}`];
+        const below = more.map((one) =>
+          /^\/(images|var)/.test(one) ? (one === volume('new', name) ? at : join(root, one)) : one,
+        );
+        return new Host({ root: '/' }).check(of, below, options);
+      }
+    }
+    const to = { podUid: 'new', sandboxId: 's', bundle: '/new', container: 'main' };
+    await unpackPodFiles(new Telling(root), '/images', to);
+    expect(await readFile(join(at, 'content'), 'utf8')).toBe('kept');
+    return (await readFile(join(root, 'was'), 'utf8')).split('\n');
+  }
+  const state = (cgroup_paths: object) => ({ init_process_pid: 1, cgroup_paths });
+  const own = `0::/sealift-test-${process.pid}`;
+
+  it('is charged to the new pod, not to the agent', async () => {
+    expect(await unpacked('fast', memory, state({ '': cgroup }))).toContain(own);
+  });
+
+  it('is unpacked all the same where its sandbox has no such cgroup', async () => {
+    const gone = state({ '': `${cgroup}-gone` });
+    expect(await unpacked('fast', memory, gone)).not.toContain(own);
+  });
+
+  it('is not one on the disk', async () => {
+    const disk = await mkdtemp(join(root, 'disk-'));
+    const found = await unpacked('slow', disk, state({ '': cgroup }));
+    // Where the disk of this machine is a tmpfs there is no other.
+    expect(found.includes(own)).toBe(await isInMemory(disk));
+  });
+});

@@ -8,7 +8,8 @@ import { AgentError } from '../../support/errors.ts';
 import { exists } from '../../support/exists.ts';
 import { namesIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
-import { sandboxShm, type Container } from '../runtime/containers.ts';
+import { isInMemory } from '../host/in-memory.ts';
+import { sandboxCgroup, sandboxShm, type Container } from '../runtime/containers.ts';
 import { applyLayer, hasContent, packDir, unpackDir } from './archive.ts';
 import { findOverlay } from './overlay.ts';
 import { sizeBelow } from './size.ts';
@@ -115,6 +116,11 @@ export async function unpackLayer(host: Host, dir: string, to: UnpackTarget): Pr
  * @throws AgentError RestoreFailed if the new pod lacks a volume; RuntimeFailed
  */
 export async function unpackPodFiles(host: Host, dir: string, to: UnpackTarget): Promise<void> {
+  const { sandboxId, signal } = to;
+  // Files in memory are the new pod's: charged to the agent they would stay so for as long as the pod lives, and use up its limit.
+  const sandbox = await sandboxCgroup(host, sandboxId);
+  const cgroupFor = async (into: string): Promise<string | undefined> =>
+    (await isInMemory(host.path(into))) ? sandbox : undefined;
   for (const name of await volumeTars(host, join(dir, VOLUMES))) {
     const into = join(emptyDirs(to.podUid), name);
     if (!(await exists(host.path(into)))) {
@@ -124,12 +130,14 @@ export async function unpackPodFiles(host: Host, dir: string, to: UnpackTarget):
       );
     }
     const what = `the emptyDir volume ${name}`;
-    await unpackDir(host, join(dir, VOLUMES, `${name}.tar`), into, { what, signal: to.signal });
+    const how = { what, signal, cgroup: await cgroupFor(into) };
+    await unpackDir(host, join(dir, VOLUMES, `${name}.tar`), into, how);
   }
   const shm = join(dir, SHM);
   if (!(await exists(host.path(shm)))) return;
-  const what = "the pod's /dev/shm";
-  await unpackDir(host, shm, sandboxShm(to.sandboxId), { what, signal: to.signal });
+  const into = sandboxShm(sandboxId);
+  const how = { what: "the pod's /dev/shm", signal, cgroup: await cgroupFor(into) };
+  await unpackDir(host, shm, into, how);
 }
 
 async function emptyDirNames(host: Host, podUid: string): Promise<string[]> {

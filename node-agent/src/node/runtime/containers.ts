@@ -74,6 +74,11 @@ export async function sandboxNetns(host: Host, podUid: string): Promise<string |
   return newest?.netns;
 }
 
+/** Directory on the host of a sandbox's cgroup; undefined: runc keeps no state of it, or with cgroup v1. */
+export async function sandboxCgroup(host: Host, sandboxId: string): Promise<string | undefined> {
+  return (await runningState(host, sandboxId))?.cgroup;
+}
+
 /** Ids of all containers that have a bundle, sandboxes included. */
 export function containerBundles(host: Host): Promise<string[]> {
   return namesIn(host.path(BUNDLES));

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A source's dry run: what the agent finds out about the pod, without touching it.
-import { bandwidthOf, type Inspection, type MigrationRequest } from '../../../../crds/src/index.ts';
+import {
+  bandwidthOf,
+  type Inspection,
+  type MigrationRequest,
+  type PodMemory,
+} from '../../../../crds/src/index.ts';
 import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts';
 import type { PodIp } from '../../node/pod-ip/pod-ip.ts';
+import type { Checkpointer } from '../../node/dump/checkpointer.ts';
 import type { PodInspector } from '../../node/dump/pod-inspector.ts';
 import { reasonOf } from '../../support/errors.ts';
 import { isGivenTo } from '../../support/given-addresses.ts';
@@ -47,5 +53,18 @@ export async function inspect(
     // The pod has gone since the operator saw it.
     if (code !== 'PodNotFound') throw error;
     return { findings: [{ reason: code, message }] };
+  }
+}
+
+/** @returns undefined: it cannot be told, or the pod has gone */
+export async function podMemory(
+  request: MigrationRequest,
+  { checkpointer }: { readonly checkpointer: Pick<Checkpointer, 'findPod' | 'memory'> },
+): Promise<PodMemory | undefined> {
+  try {
+    return await checkpointer.memory(await checkpointer.findPod(podUid(request)));
+  } catch (error) {
+    if (reasonOf(error).code !== 'PodNotFound') throw error;
+    return undefined;
   }
 }

@@ -43,7 +43,7 @@ import {
   podUid,
   withNaks,
 } from './journal-entry.ts';
-import { inspect } from './inspect.ts';
+import { inspect, podMemory } from './inspect.ts';
 import { missingPod } from './missing-pod.ts';
 import { addressesOf, SourceObserver, type Observed, type SourceDependencies } from './observe.ts';
 import { SourceReport } from './report.ts';
@@ -193,6 +193,8 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       const found = await checkpointer.inspectPod(podUid(request), startOrder(pod), addresses);
       const fabric = await checkpointer.fabric(found, isGivenTo(pod));
       this.#volatile.addFabric(uid, fabric);
+      const memory = await checkpointer.memory(found);
+      this.#volatile.addMemory(uid, memory, request.status?.sourceAgent?.memory);
       // The target does not have them all yet.
       if (!addressesOf(request, fabric))
         await checkpointer.checkAddresses(found, request.status?.targetAgent?.gids);
@@ -216,8 +218,10 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
 
   /** For a dry run. An error that is no finding is tried again; the operator waits for a while. */
   async #listFindings(request: MigrationRequest): Promise<void> {
+    const { uid } = request.metadata;
     const inspection = await inspect(request, this.#deps);
-    this.#volatile.add(request.metadata.uid, { inspection });
+    this.#volatile.addMemory(uid, await podMemory(request, this.#deps), undefined);
+    this.#volatile.add(uid, { inspection });
   }
 
   async #proposeAbort(

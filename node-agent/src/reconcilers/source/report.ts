@@ -7,7 +7,7 @@ import type { Publisher } from '../publisher.ts';
 import type { SourceStatus } from './decide.ts';
 import type { VolatileState } from './volatile-state.ts';
 
-type Read = Pick<SourceAgent, 'bytes' | 'objects' | 'identity' | 'fabric'>;
+type Read = Pick<SourceAgent, 'bytes' | 'objects' | 'identity' | 'fabric' | 'memory'>;
 
 /** What the agent has read of the pod; a restarted one has it from the status. */
 const measured = (found: Read, reported: Read | undefined): Partial<SourceAgent> => ({
@@ -15,6 +15,7 @@ const measured = (found: Read, reported: Read | undefined): Partial<SourceAgent>
   objects: found.objects ?? reported?.objects,
   identity: found.identity ?? reported?.identity,
   fabric: found.fabric ?? reported?.fabric,
+  memory: found.memory ?? reported?.memory,
 });
 
 export class SourceReport {

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a source's agent keeps of a request in memory alone; the journal has what must outlast the agent.
-import type { Fabric, SourceAgent } from '../../../../crds/src/index.ts';
+import {
+  reportedMemory,
+  type Fabric,
+  type PodMemory,
+  type SourceAgent,
+} from '../../../../crds/src/index.ts';
 import type { Failure } from '../../support/errors.ts';
 import type { ManifestHeader } from '../../node/transfer/manifest.ts';
 
@@ -13,6 +18,7 @@ type Reported = Pick<
   | 'checkpointDigest'
   | 'peerBudgetMs'
   | 'inspection'
+  | 'memory'
   | 'bytesPerSecond'
 >;
 
@@ -40,6 +46,15 @@ export class VolatileState {
   /** The pod's addresses, as the agent has just read them. Those that it has reported stay until others than their times change. */
   addFabric(uid: string, fabric: Fabric): void {
     if (this.get(uid).fabric?.digest !== fabric.digest) this.add(uid, { fabric });
+  }
+
+  /**
+   * How much memory the pod has now. What was reported stays as long as it is about right.
+   * @param reported by an agent before this one, or by this one
+   */
+  addMemory(uid: string, now: PodMemory | undefined, reported: PodMemory | undefined): void {
+    if (!now) return;
+    this.add(uid, { memory: reportedMemory(now, this.get(uid).memory ?? reported) });
   }
 
   /** The pod runs no container. @returns for how long the agent has known that, in milliseconds of the clock that gives `now` */

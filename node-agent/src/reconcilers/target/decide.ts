@@ -15,6 +15,8 @@ export interface TargetObserved {
   images: 'absent' | 'receiving' | 'complete';
   /** `due`: the source has other addresses than the agent has given to the sandbox of the create that waits. */
   addresses?: 'due' | undefined;
+  /** The node has too little memory for the pod that waits, and nothing of its source may be touched yet. */
+  lacking?: { readonly podUid: string; readonly message: string } | undefined;
   /** The images are a checkpoint that this node stores: they outlive the request. */
   imagesAreCheckpoint: boolean;
   /** Containers that are started and frozen; those that have been thawed since count too. */
@@ -55,6 +57,7 @@ export interface TargetStatus {
   state: TargetState;
   reason?: string;
   message?: string;
+  refuses?: string;
 }
 
 type TargetPlan = Plan<TargetEffect, TargetStatus>;
@@ -65,6 +68,8 @@ const placeAddresses: TargetEffect = { type: 'PlaceAddresses' };
 
 /** How often the agent looks at a restore that reports nothing. */
 const POLL_MS = 500;
+/** How soon the agent looks again for memory that was not there. */
+const MEMORY_POLL_MS = 2000;
 /** The same from the resume gate to the container's start, in case that its report is missed. */
 const PASSING_POLL_MS = 200;
 
@@ -190,6 +195,7 @@ function undecided(observed: TargetObserved, now: number): TargetPlan {
   if (observed.create === 'none') return plan({ state: 'Preparing' });
   switch (observed.images) {
     case 'absent':
+      if (observed.lacking) return refuse(observed.lacking);
       // Before the source is locked: it waits until both agents report the same.
       return plan({ state: 'AtCreateGate' }, ...(observed.addresses ? [placeAddresses] : []));
     case 'receiving':
@@ -205,6 +211,12 @@ function commit({ peersHaveRetryLimit, peerBudgetMs, peerLimit }: TargetObserved
   return isBudgetKnown
     ? plan(status, { type: 'ProposeCommit' })
     : { ...plan(status), requeueAfterMs: POLL_MS };
+}
+
+/** As if it were not prepared: the operator begins no blackout, and tries another node. */
+function refuse({ podUid, message }: NonNullable<TargetObserved['lacking']>): TargetPlan {
+  const status = { state: 'Preparing', reason: 'NotEnoughMemory', message } as const;
+  return { ...plan({ ...status, refuses: podUid }), requeueAfterMs: MEMORY_POLL_MS };
 }
 
 function abort(failure: Failure): TargetPlan {

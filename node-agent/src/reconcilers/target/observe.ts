@@ -26,12 +26,12 @@ import { peerLimitOf } from './journal-entry.ts';
 import { blackoutDeadline, type LocalDeadlines } from '../local-deadlines.ts';
 import type { Gates } from '../../callers/gates.ts';
 import type { ContainerStates } from './container-states.ts';
+import { memoryRefusal, type MemoryParts } from './memory-look.ts';
 
-export interface TargetDependencies<T extends Handover> {
+export interface TargetDependencies<T extends Handover> extends MemoryParts {
   api: Api;
   kind: HandoverKind;
   resource: Resource<T>;
-  nodeName: string;
   journal: Journal;
   gates: Gates;
   restorer: Restorer;
@@ -87,6 +87,7 @@ export class TargetObserver<T extends Handover> {
       create: this.#containers.atCreateGate(uid, entry),
       images,
       addresses: this.#addresses(request, entry),
+      lacking: await this.#lacking(request, entry),
       imagesAreCheckpoint: this.areImagesCheckpoint(request),
       atResumeGate: states.atResumeGate(),
       passing: this.#containers.isPassing(uid),
@@ -100,6 +101,16 @@ export class TargetObserver<T extends Handover> {
       sourceAnswers: !isSourceStopped(request),
       finished: isFinished(request),
     };
+  }
+
+  /** The node looks only as long as another one may be tried. */
+  async #lacking(request: T, entry: Entry | undefined): Promise<TargetObserved['lacking']> {
+    const { decision, deadlines } = request.status ?? {};
+    const isBegun = entry !== undefined && entry.stage !== 'Preparing';
+    if (decision || deadlines?.blackout !== undefined || isBegun) return undefined;
+    const [create] = this.#deps.gates.listAtCreateGate(request.metadata.uid);
+    const message = create && (await memoryRefusal(request, this.#deps));
+    return message === undefined ? undefined : { podUid: create?.podUid ?? '', message };
   }
 
   #addresses({ kind, metadata, status }: T, entry: Entry | undefined): TargetObserved['addresses'] {

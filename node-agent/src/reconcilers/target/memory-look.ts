@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The last look at this node's memory, while the target waits at its create gate and before its source may be locked. The operator
+// has gone by what the agent said with its last renewal; this is what there is now.
+import {
+  isFinished,
+  lacksMemory,
+  type NodeMemory,
+  type PodMemory,
+  type TargetState,
+} from '../../../../crds/src/index.ts';
+import type { Handover } from '../../callers/request-lookup.ts';
+
+export interface MemoryParts {
+  readonly nodeName: string;
+  /** What the node has now. Absent: nobody asks. */
+  readonly memory?: (() => Promise<NodeMemory | undefined>) | undefined;
+  /** All requests whose target is on this node. */
+  readonly arriving?: (() => readonly Handover[]) | undefined;
+}
+
+/** From there on a pod's memory is among what the node has given away. */
+const restored: ReadonlySet<TargetState | undefined> = new Set([
+  ...(['AtResumeGate', 'Answering', 'Running', 'TornDown', 'Failed'] as const),
+]);
+
+/** @returns why the pod finds too little memory here, for people; undefined: it finds enough, or nobody knows */
+export async function memoryRefusal(
+  request: Handover,
+  { nodeName, memory, arriving }: MemoryParts,
+): Promise<string | undefined> {
+  const pod = neededBy(request);
+  if (!pod || !memory) return undefined;
+  const others = (arriving?.() ?? []).filter((one) => takesFirst(one, request));
+  const taken = others.reduce((sum, one) => sum + (neededBy(one)?.bytes ?? 0), 0);
+  const why = lacksMemory(pod, await memory(), taken);
+  return why && `Node ${nodeName} ${why}. Free memory there, or name another node.`;
+}
+
+/** As the operator has found it, or what the pod has come to since. */
+function neededBy({ kind, status }: Handover): PodMemory | undefined {
+  if (kind !== 'MigrationRequest') return undefined;
+  const { target, sourceAgent } = status ?? {};
+  const [found, now] = [target?.memory, sourceAgent?.memory];
+  return (now?.bytes ?? 0) > (found?.bytes ?? 0) ? now : found;
+}
+
+/** Whether the other one's pod is on its way here, and gets the memory before this one. Of two that wait it is the older. */
+function takesFirst(other: Handover, request: Handover): boolean {
+  const { metadata, status } = other;
+  if (metadata.uid === request.metadata.uid || isFinished(other)) return false;
+  if (status?.decision || restored.has(status?.targetAgent?.state)) return false;
+  return status?.deadlines?.blackout !== undefined || order(other) < order(request);
+}
+
+const order = ({ metadata }: Handover): string => `${metadata.creationTimestamp} ${metadata.uid}`;

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+// The target goes only to a node that has the memory for the pod.
+import { describe, expect, it } from 'vitest';
+import { neededBytes, type NodeMemory, type PodMemory } from '../../../crds/src/index.ts';
+import { effects, published, see, summary } from '../../testing/migration.ts';
+import {
+  accepted,
+  at,
+  conditionsOf,
+  migration,
+  node,
+  NOW,
+  pod,
+  target,
+} from '../../testing/objects.ts';
+import { decideMigration } from './decide.ts';
+import { hasRoom, isElsewhere, isReserving } from './target-memory.ts';
+import type { MigrationPlan, Observed } from './types.ts';
+
+const GIB = 2 ** 30;
+const needs: PodMemory = { bytes: 4 * GIB };
+const enough = neededBytes(needs.bytes);
+type Has = Record<string, number | NodeMemory | undefined>;
+
+const memoryOf = (has: Has, taken: Record<string, number> = {}): Observed['memory'] => ({
+  of: (name) => {
+    const found = has[name];
+    if (typeof found !== 'number') return found;
+    return { available: found, hugePages: new Map(), keepsImages: false };
+  },
+  taken: (name) => taken[name] ?? 0,
+});
+const nodes = ['a', 'b', 'c', 'd'].map((name) => node(name));
+/** Accepted for nodes `b` and `c`, and the source's agent has reported. */
+const asked = (
+  has: Has,
+  more: Partial<Observed> & {
+    readonly status?: Record<string, unknown>;
+    readonly spec?: Record<string, unknown>;
+    readonly taken?: Record<string, number>;
+  } = {},
+): Observed => {
+  const { status, spec, taken, ...parts } = more;
+  const report = { sourceAgent: { state: 'Waiting', memory: needs } };
+  const candidates = { target: { podName: 'p-reque', candidates: ['b', 'c'] } };
+  return see({
+    nodes,
+    request: accepted({ ...report, ...candidates, ...status }, { ...(spec && { spec }) }),
+    memory: memoryOf(has, taken),
+    ...parts,
+  });
+};
+const targetOf = (plan: MigrationPlan): unknown => plan.status?.target;
+const ready = (plan: MigrationPlan): string | undefined =>
+  conditionsOf(plan.status?.conditions)['TargetReady'];
+const textOf = (plan: MigrationPlan): string =>
+  plan.status?.conditions?.find(({ type }) => type === 'TargetReady')?.message ?? '';
+
+describe('a new request', () => {
+  const plan = (memory: Observed['memory']): MigrationPlan =>
+    decideMigration(see({ request: migration(), memory }), NOW);
+
+  it('creates its target at once where no agent says how much memory there is', () => {
+    expect(effects(plan(undefined))).toEqual(['CreateTarget']);
+    expect(effects(plan(memoryOf({ a: GIB })))).toEqual(['CreateTarget']);
+  });
+
+  it('waits else for what its source’s agent says of the pod', () => {
+    const first = plan(memoryOf({ b: GIB }));
+    expect([effects(first), first.status?.target?.nodeName]).toEqual([[], 'b']);
+    const seen = see({ request: migration(), memory: memoryOf({ b: GIB }) });
+    const second = decideMigration(published(seen, first), NOW + 1000);
+    expect([effects(second), ready(second), second.requeueAfterMs]).toEqual([
+      ...[[], 'Unknown Waiting'],
+      9000,
+    ]);
+    const late = decideMigration(published(seen, first), NOW + 10_000);
+    expect(effects(late), 'the agent does not look').toEqual(['CreateTarget']);
+  });
+
+  it('does not wait for an agent of an earlier version, which does not say it', () => {
+    const status = { sourceAgent: { state: 'Waiting' } };
+    expect(effects(decideMigration(asked({ b: 0, c: 0 }, { status }), NOW))).toEqual([
+      'CreateTarget',
+    ]);
+  });
+});
+
+describe('a target that is not created yet', () => {
+  it.each<[string, Has, Record<string, number>, object]>([
+    [
+      'may get all nodes that have the memory',
+      { b: enough, c: enough },
+      {},
+      { candidates: ['b', 'c'] },
+    ],
+    ['may get none that lacks a byte', { b: enough - 1, c: enough }, {}, { nodeName: 'c' }],
+    [
+      'may get none whose memory others have found',
+      { b: enough + GIB, c: enough + GIB },
+      { b: GIB + 1, c: GIB },
+      { nodeName: 'c' },
+    ],
+    ['may get one that does not say', { b: 0 }, {}, { nodeName: 'c' }],
+  ])('%s', (_name, has, taken, place) => {
+    const seen = asked(has, { taken });
+    const plan = decideMigration(seen, NOW);
+    expect(targetOf(plan)).toMatchObject({ podName: 'p-reque', memory: needs, ...place });
+    expect([effects(plan), isReserving(seen.request, plan.status!)]).toEqual([[], true]);
+    expect(isElsewhere(seen.request, plan.status!)).toBe(false);
+    expect(hasRoom(seen, plan.status!)).toBe(true);
+    const next = decideMigration(published(seen, plan), NOW);
+    expect(next.effects).toMatchObject([{ type: 'CreateTarget' }]);
+  });
+
+  it('has no candidates any more where one node is left', () => {
+    const plan = decideMigration(asked({ b: 0, c: enough }), NOW);
+    expect(plan.status?.target?.candidates).toBeUndefined();
+    expect(plan.status?.target?.agentAddress).toBe('c:7461');
+  });
+
+  it('gets other nodes, if those of the beginning lack it', () => {
+    const seen = asked({ b: 0, c: 0, d: enough });
+    const plan = decideMigration(seen, NOW);
+    expect(targetOf(plan)).toEqual({ podName: 'p-reque', nodeName: 'd', agentAddress: 'd:7461' });
+    expect([effects(plan), isElsewhere(seen.request, plan.status!)]).toEqual([[], true]);
+    const next = decideMigration(published(seen, plan), NOW);
+    expect(targetOf(next)).toMatchObject({ nodeName: 'd', memory: needs });
+  });
+
+  it('loses the memory if another request has found it in between', () => {
+    const taken = { b: 0 };
+    const seen = asked({ b: enough, c: 0 }, { taken });
+    const plan = decideMigration(seen, NOW);
+    taken.b = 1;
+    expect(hasRoom(seen, plan.status!)).toBe(false);
+  });
+});
+
+describe('no node has the memory', () => {
+  it.each<[string, Has, object, RegExp]>([
+    [
+      'of all',
+      { b: GIB, c: 2 * GIB, d: 3 * GIB },
+      {},
+      /^No node can have the pod: node b has 1 GiB \(1073741824 bytes\) of memory available; the pod and some to spare need 4\.3 GiB \(\d+ bytes\), and 2 more are like it\.$/,
+    ],
+    [
+      'of those that the user names',
+      { b: GIB, d: 9 * GIB },
+      { spec: { targetNodeName: 'b' }, status: { target: { podName: 'p', nodeName: 'b' } } },
+      /^Node b has 1 GiB \(1073741824 bytes\) of memory available; .*; name another one or/,
+    ],
+    [
+      'of those that are left',
+      { b: GIB, c: GIB, d: 9 * GIB },
+      { status: { triedNodes: [{ nodeName: 'd', reason: 'TargetUnschedulable', message: '' }] } },
+      /node b has 1 GiB .*, and 1 more are like it/,
+    ],
+  ])('%s: the request is aborted, and nothing was created', (_name, has, more, message) => {
+    const plan = decideMigration(asked(has, more), NOW);
+    expect(plan.effects).toEqual([
+      {
+        type: 'ProposeAbort',
+        reason: 'NotEnoughMemory',
+        message: expect.stringMatching(message) as string,
+      },
+    ]);
+    expect(summary(plan)).toBe('Unknown NotEnoughMemory');
+  });
+
+  it('as long as others need it: the request waits, and says for what', () => {
+    const has = { b: enough, c: GIB, d: GIB };
+    const seen = asked(has, { taken: { b: 1024 } });
+    const plan = decideMigration(seen, NOW);
+    expect([effects(plan), ready(plan)]).toEqual([[], 'Unknown NotEnoughMemory']);
+    expect(textOf(plan)).toMatch(
+      /pods on their way there take 1 KiB .* until other moves have ended/,
+    );
+    expect(targetOf(plan)).toMatchObject({ candidates: ['b', 'c'] });
+    expect(targetOf(plan)).not.toHaveProperty('memory');
+    const past = decideMigration(seen, NOW + 300_001);
+    expect(past.effects).toMatchObject([{ type: 'ProposeAbort', reason: 'NotEnoughMemory' }]);
+  });
+
+  it('but one that takes no more moves: the request waits', () => {
+    const { moves } = see();
+    const full = { ...moves, underWay: { ...moves.underWay, into: new Map([['d', 2]]) } };
+    const plan = decideMigration(asked({ b: 0, c: 0, d: enough }, { moves: full }), NOW);
+    expect([effects(plan), ready(plan)]).toEqual([[], 'Unknown NotEnoughMemory']);
+    expect(textOf(plan)).toMatch(/take no more moves for now/);
+  });
+
+  it('of another request, or of a target that exists, it does not matter', () => {
+    const made = {
+      status: { target: { podName: 'p-reque', nodeName: 'b', podUID: 'target-uid' } },
+    };
+    const seen = asked({ b: 0 }, { ...made, targetPod: target('request-uid') });
+    expect(decideMigration(seen, NOW).effects).toEqual([]);
+  });
+});
+
+describe('a pod that moves twice', () => {
+  const controller = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 's', uid: 's-uid' };
+  const source = {
+    ...{ nodeName: 'a', podName: 'p', podUID: 'pod-uid' },
+    controller: { ...controller, handover: 'ByName' },
+  };
+  const owner = { ...controller, controller: true };
+  const plan = (has: Has): MigrationPlan =>
+    decideMigration(
+      asked(has, {
+        status: { source },
+        sourcePod: pod({ metadata: { ownerReferences: [owner] } }),
+      }),
+      NOW,
+    );
+
+  it('needs a second node with the memory, where it ends', () => {
+    expect(plan({ b: enough, c: 0, d: enough }).status?.target).toMatchObject({ nodeName: 'b' });
+    expect(plan({ b: enough, c: 0, d: 0 }).effects).toMatchObject([
+      { type: 'ProposeAbort', reason: 'NotEnoughMemory' },
+    ]);
+  });
+});
+
+describe('a target’s agent that has too little memory at the last look', () => {
+  const message = 'Node b has 1 GiB (1073741824 bytes) of memory available.';
+  const refused = (refuses: string, more: Record<string, unknown> = {}): Observed =>
+    asked(
+      { b: enough, c: enough },
+      {
+        status: {
+          target: { podName: 'p-reque', nodeName: 'b', podUID: 'target-uid', memory: needs },
+          targetAgent: { state: 'Preparing', reason: 'NotEnoughMemory', message, refuses },
+          ...more,
+        },
+        targetPod: target('request-uid'),
+      },
+    );
+
+  it('lets the operator try another node, before anything was locked', () => {
+    const plan = decideMigration(refused('target-uid'), NOW);
+    expect(plan.effects).toEqual([{ type: 'DeleteTarget', uid: 'target-uid', force: false }]);
+    expect(plan.status?.triedNodes).toMatchObject([{ nodeName: 'b', reason: 'NotEnoughMemory' }]);
+    expect(plan.status?.deadlines?.blackout).toBeUndefined();
+  });
+
+  it('ends the request where there is no other', () => {
+    const plan = decideMigration({ ...refused('target-uid'), nodes: nodes.slice(0, 2) }, NOW);
+    expect(plan.effects).toEqual([{ type: 'ProposeAbort', reason: 'NotEnoughMemory', message }]);
+  });
+
+  it('has said so of another pod, or too late', () => {
+    expect(decideMigration(refused('target-before'), NOW).effects).toEqual([]);
+    const deadlines = { prepare: at(300), blackout: at(60) };
+    expect(decideMigration(refused('target-uid', { deadlines }), NOW).effects).toEqual([]);
+  });
+});
+
+describe('a dry run', () => {
+  const plan = (has: Has, spec: object = {}): MigrationPlan => {
+    const request = migration({
+      spec: { dryRun: true, ...spec },
+      status: {
+        source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid' },
+        inspection: { targetNodeName: 'b', keepsAddresses: false, findings: [] },
+        sourceAgent: { state: 'Inspected', memory: needs, inspection: { findings: [] } },
+      },
+    });
+    return decideMigration(see({ nodes, request, memory: memoryOf(has) }), NOW);
+  };
+
+  it('names a node that has the memory', () => {
+    const { status } = plan({ b: 0, c: 0, d: enough });
+    expect(status?.inspection).toMatchObject({ targetNodeName: 'd', findings: [] });
+  });
+
+  it('says that none has it, and how much there is', () => {
+    const { status } = plan({ b: GIB, c: GIB, d: GIB });
+    expect(status?.inspection?.targetNodeName).toBeUndefined();
+    expect(status?.inspection?.findings).toEqual([
+      {
+        reason: 'NotEnoughMemory',
+        message: expect.stringMatching(/node b has 1 GiB .* need 4\.3 GiB/) as string,
+      },
+    ]);
+  });
+
+  it('says it of the node that the user names', () => {
+    const { status } = plan({ b: GIB, c: enough }, { targetNodeName: 'b' });
+    expect(status?.inspection?.findings[0]?.message).toMatch(/^Node b has 1 GiB/);
+  });
+});
