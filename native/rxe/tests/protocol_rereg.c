@@ -151,7 +151,30 @@ static void foreign_pd(void)
 	       "a PD that is not the queue pair's: nothing was written");
 }
 
+/* What only reads is pinned for reading. */
+static void reading_only(void)
+{
+	struct raw_rereg again = {
+		.flags = IBV_REREG_MR_CHANGE_ACCESS,
+		.access = IBV_ACCESS_LOCAL_WRITE,
+	};
+	struct sealift_rxe_mr mr;
+	struct scripted s;
+
+	scripted_open(&s);
+	again.handle = s.end.mr->handle;
+	rereg(&s, IBV_REREG_MR_CHANGE_ACCESS, IBV_ACCESS_REMOTE_READ, 0);
+	expect(0, raw_rereg_mr(s.fd, &again),
+	       "reading only: it may write again, without a move");
+	rereg(&s, IBV_REREG_MR_CHANGE_ACCESS, IBV_ACCESS_REMOTE_READ, 0);
+	move(&s, &mr);
+	expect(IBV_ACCESS_REMOTE_READ, mr.access, "reading only: it is kept");
+	expect(1, raw_rereg_mr(s.fd, &again) != 0,
+	       "reading only: it may not write any more after a move");
+}
+
 const struct protocol_case protocol_rereg_cases[] = {
+	{ "registered again: reading only", reading_only },
 	{ "registered again: less access", less_access },
 	{ "registered again: more access", more_access },
 	{ "registered again: another PD", another_pd },
