@@ -33,8 +33,8 @@ static void connect(struct side *s, const struct idle *q, const struct remote *p
 		.path_mtu = IBV_MTU_512, .dest_qp_num = peer->qpn, .rq_psn = 5, .max_dest_rd_atomic = 2,
 		.min_rnr_timer = 3, .timeout = 19, .retry_cnt = 7, .rnr_retry = 7, .sq_psn = 9,
 		.max_rd_atomic = 2,
-		.ah_attr = { .grh = { .dgid = peer->gid[0], .hop_limit = 9,
-				      .sgid_index = (uint8_t)s->gid_index[0] },
+		.ah_attr = { .grh = { .dgid = peer->gid[PATH_FABRIC], .hop_limit = 9,
+				      .sgid_index = (uint8_t)s->gid_index[PATH_FABRIC] },
 			     .is_global = 1, .port_num = PORT },
 	};
 
@@ -201,7 +201,7 @@ static void check_flushed(struct side *s, uint32_t came[MAX_IDLES])
 	for (unsigned int i = 0; i < s->plan->cqs; i++) {
 		if (!s->queue[i].plan->quiet)
 			continue;
-		while ((n = ibv_poll_cq(s->queue[i].cq, 1, &wc)) > 0) {
+		while ((n = queue_poll(&s->queue[i], 1, &wc)) > 0) {
 			unsigned int of = (unsigned int)(wc.wr_id >> 32);
 
 			if (of >= s->plan->idles || wc.qp_num != s->idle[of].qp->qp_num ||

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A pair's end: its queue pair, and the memory that the other end works on. */
+#include <string.h>
+
+#include "extended.h"
 #include "failure.h"
 #include "side.h"
 
@@ -71,7 +74,8 @@ void link_make(struct side *s, unsigned int number)
 		init.cap.max_recv_wr = 0;
 		init.cap.max_recv_sge = 0;
 	}
-	MUST((l->qp = ibv_create_qp(s->pd[plan->pd], &init)));
+	l->qp = plan->extended ? extended_qp(s->pd[plan->pd], &init) : ibv_create_qp(s->pd[plan->pd], &init);
+	MUST(l->qp);
 	make_memory(s, l);
 	MUST(!ibv_modify_qp(l->qp, &attr,
 			    IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
@@ -89,16 +93,22 @@ void link_address(const struct side *s, const struct link *l, struct remote *own
 		.arena_key = l->arena_mr->rkey,
 		.source = (uintptr_t)l->source.at,
 		.source_key = l->source_mr->rkey,
-		.gid[0] = s->gid[s->gid_index[0]],
-		.has_link_local = s->gid_index[1] != NONE,
 	};
-	if (own->has_link_local)
-		own->gid[1] = s->gid[s->gid_index[1]];
+	for (int i = 0; i < PATHS; i++)
+		if (s->gid_index[i] != NONE)
+			own->gid[i] = s->gid[s->gid_index[i]];
+}
+
+static bool both_have(const struct side *s, const struct link *l, enum path path)
+{
+	static const union ibv_gid none;
+
+	return s->gid_index[path] != NONE && memcmp(&l->remote.gid[path], &none, sizeof(none));
 }
 
 void link_connect(struct side *s, struct link *l)
 {
-	int path = l->pair->link_local && l->remote.has_link_local && s->gid_index[1] != NONE;
+	enum path path = both_have(s, l, l->pair->path) ? l->pair->path : PATH_FABRIC;
 	const struct plan_end *peer = &l->pair->end[s->name == SERVER ? CLIENT : SERVER];
 	bool connected = l->pair->transport == TRANSPORT_RC;
 	struct ibv_qp_attr attr = {

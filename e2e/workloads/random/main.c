@@ -124,7 +124,7 @@ static void inject(struct side *s)
 	for (unsigned int i = 0; s->inject == INJECT_FLUSH && i < s->plan->cqs; i++) {
 		struct ibv_wc wc;
 
-		if (s->queue[i].plan->quiet && ibv_poll_cq(s->queue[i].cq, 1, &wc) == 1)
+		if (s->queue[i].plan->quiet && queue_poll(&s->queue[i], 1, &wc) == 1)
 			s->inject = INJECT_NOTHING;
 	}
 }

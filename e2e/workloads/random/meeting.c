@@ -66,32 +66,31 @@ static bool gid_from_text(union ibv_gid *gid, const char *text)
 
 static void tell(struct meeting *m, const struct side *s, const struct link *l)
 {
-	char ipv4[33], link_local[33];
+	char gids[PATHS][33];
 	struct remote own;
 
 	link_address(s, l, &own);
-	gid_to_text(&own.gid[0], ipv4);
-	gid_to_text(&own.gid[1], link_local);
-	MUST(!control_send(&m->control, "pair %" PRIu64 " %u %u %u %u %u %" PRIx64 " %" PRIx64 " %d %s %s",
+	for (int i = 0; i < PATHS; i++)
+		gid_to_text(&own.gid[i], gids[i]);
+	MUST(!control_send(&m->control, "pair %" PRIu64 " %u %u %u %u %u %" PRIx64 " %" PRIx64 " %s %s %s",
 			   s->all->seed, l->number, own.qpn, own.psn, own.arena_key, own.source_key, own.arena,
-			   own.source, own.has_link_local, ipv4, link_local));
+			   own.source, gids[0], gids[1], gids[2]));
 }
 
 static void hear(struct meeting *m, const struct side *s, struct link *l)
 {
-	char line[CONTROL_LINE], ipv4[33], link_local[33];
+	char line[CONTROL_LINE], gids[PATHS][33];
 	struct remote *r = &l->remote;
 	unsigned int number;
 	uint64_t seed;
-	int has;
 
 	MUST(control_receive(&m->control, line, ANSWER_MS) == 1);
-	MUST(sscanf(line, "pair %" SCNu64 " %u %u %u %u %u %" SCNx64 " %" SCNx64 " %d %32s %32s", &seed, &number,
-		    &r->qpn, &r->psn, &r->arena_key, &r->source_key, &r->arena, &r->source, &has, ipv4,
-		    link_local) == 11);
+	MUST(sscanf(line, "pair %" SCNu64 " %u %u %u %u %u %" SCNx64 " %" SCNx64 " %32s %32s %32s", &seed, &number,
+		    &r->qpn, &r->psn, &r->arena_key, &r->source_key, &r->arena, &r->source, gids[0], gids[1],
+		    gids[2]) == 11);
 	MUST(seed == s->all->seed && number == l->number);
-	r->has_link_local = has;
-	MUST(gid_from_text(&r->gid[0], ipv4) && gid_from_text(&r->gid[1], link_local));
+	for (int i = 0; i < PATHS; i++)
+		MUST(gid_from_text(&r->gid[i], gids[i]));
 }
 
 void meeting_exchange(struct meeting *m, struct side *s)

@@ -18,21 +18,37 @@ static struct ibv_context *open_device(const char *name)
 	return context;
 }
 
-static void find_gids(struct side *s)
+/* Of which path a GID is; PATH_FABRIC: an IPv4 address. */
+static enum path path_of(const union ibv_gid *gid)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, 0xff }, link_local[2] = { 0xfe, 0x80 };
 
-	s->gid_index[0] = NONE;
-	s->gid_index[1] = NONE;
+	if (!memcmp(gid->raw, mapped, sizeof(mapped)))
+		return PATH_FABRIC;
+	return memcmp(gid->raw, link_local, sizeof(link_local)) ? PATH_IPV6 : PATH_LINK_LOCAL;
+}
+
+static void find_gids(struct side *s)
+{
+	static const union ibv_gid none;
+
+	for (int i = 0; i < PATHS; i++)
+		s->gid_index[i] = NONE;
 	for (int i = 0; i < GIDS; i++) {
+		enum path path;
+
 		if (ibv_query_gid(s->context[0], PORT, i, &s->gid[i]))
 			memset(&s->gid[i], 0, sizeof(s->gid[i]));
-		if (s->gid_index[0] == NONE && !memcmp(s->gid[i].raw, mapped, sizeof(mapped)))
-			s->gid_index[0] = i;
-		if (s->gid_index[1] == NONE && !memcmp(s->gid[i].raw, link_local, sizeof(link_local)))
-			s->gid_index[1] = i;
+		path = path_of(&s->gid[i]);
+		if (s->gid_index[path] == NONE && memcmp(&s->gid[i], &none, sizeof(none)))
+			s->gid_index[path] = i;
 	}
-	MUST(s->gid_index[0] != NONE);
+	/* A fabric without IPv4, or without any address but those that interfaces give themselves. */
+	if (s->gid_index[PATH_FABRIC] == NONE)
+		s->gid_index[PATH_FABRIC] = s->gid_index[PATH_IPV6];
+	if (s->gid_index[PATH_FABRIC] == NONE)
+		s->gid_index[PATH_FABRIC] = s->gid_index[PATH_LINK_LOCAL];
+	MUST(s->gid_index[PATH_FABRIC] != NONE);
 }
 
 void side_open(struct side *s, const char *device)
@@ -100,8 +116,8 @@ static void make_region(struct side *s, unsigned int i)
 static void make_handle(struct side *s, unsigned int i)
 {
 	struct ibv_ah_attr attr = {
-		.grh = { .dgid = s->gid[s->gid_index[0]], .hop_limit = 4,
-			 .sgid_index = (uint8_t)s->gid_index[0] },
+		.grh = { .dgid = s->gid[s->gid_index[PATH_FABRIC]], .hop_limit = 4,
+			 .sgid_index = (uint8_t)s->gid_index[PATH_FABRIC] },
 		.is_global = 1,
 		.port_num = PORT,
 	};

@@ -118,7 +118,7 @@ static void make_pairs(struct plan *p, struct dice *d)
 
 		/* The first one says in the end that it is the end. */
 		pair->transport = i && dice_once_in(d, 4) ? TRANSPORT_UD : TRANSPORT_RC;
-		pair->link_local = dice_once_in(d, 5);
+		pair->path = dice_once_in(d, 5) ? PATH_LINK_LOCAL : PATH_FABRIC;
 		pair->mtu = dice_between(d, 1, 3);
 		for (int side = 0; side < SIDES; side++)
 			make_end(&p->side[side], d, &pair->end[side], pair->transport);
@@ -209,9 +209,25 @@ static void size_cqs(struct plan *p, enum side_name side, struct dice *d)
 			s->cq[i].resized = s->cq[i].entries + dice_between(d, 1, 200);
 }
 
+/* The interfaces of verbs, and whether datagrams come from a shared queue. */
+static void choose_interfaces(struct plan *p, enum side_name side, struct dice *d)
+{
+	struct plan_side *s = &p->side[side];
+
+	for (unsigned int i = 0; i < p->pairs; i++) {
+		struct plan_end *e = &p->pair[i].end[side];
+
+		e->extended = dice_once_in(d, 3);
+		if (p->pair[i].transport == TRANSPORT_UD && dice_once_in(d, 2))
+			e->srq = some_srq(s, d, e->pd);
+	}
+	for (unsigned int i = 0; i < s->cqs; i++)
+		s->cq[i].extended = dice_once_in(d, 3);
+}
+
 void plan_make(struct plan *p, uint64_t seed)
 {
-	struct dice d = { dice_mix(seed, 0, 0) };
+	struct dice d = { dice_mix(seed, 0, 0) }, interfaces = { dice_mix(seed, 1, 0) };
 
 	memset(p, 0, sizeof(*p));
 	p->seed = seed;
@@ -220,12 +236,16 @@ void plan_make(struct plan *p, uint64_t seed)
 	for (int side = 0; side < SIDES; side++)
 		make_pds(&p->side[side], &d);
 	make_pairs(p, &d);
+	for (unsigned int i = 0; i < p->pairs; i++)
+		if (p->pair[i].path == PATH_FABRIC && dice_once_in(&interfaces, 5))
+			p->pair[i].path = PATH_IPV6;
 	for (int side = 0; side < SIDES; side++) {
 		struct plan_side *s = &p->side[side];
 
 		make_idles(s, &d);
 		make_regions(s, &d);
 		make_handles(s, &d);
+		choose_interfaces(p, (enum side_name)side, &interfaces);
 		size_cqs(p, (enum side_name)side, &d);
 		s->family = dice_once_in(&d, 2) ? FAMILY_NONE : (enum family)dice_any(&d, FAMILIES);
 		s->fork_safe = dice_once_in(&d, 3);

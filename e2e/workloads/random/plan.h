@@ -38,6 +38,8 @@ enum memory_kind {
 
 enum armed { ARMED_NOT, ARMED_ALL, ARMED_SOLICITED };
 enum transport { TRANSPORT_RC, TRANSPORT_UD };
+/* The fabric's own address: of IPv4, on an IPv6-only fabric of IPv6. The others if both sides have them. */
+enum path { PATH_FABRIC, PATH_LINK_LOCAL, PATH_IPV6, PATHS };
 enum idle_state { IDLE_RESET, IDLE_INIT, IDLE_RTR, IDLE_RTS, IDLE_SQD, IDLE_ERR, IDLE_STATES };
 
 /* What shares a side's queues with it. */
@@ -68,6 +70,7 @@ struct plan_cq {
 	uint32_t resized; /* 0: not */
 	uint32_t acknowledged_by; /* as many events at once */
 	bool gap;
+	bool extended; /* read field by field */
 };
 
 struct plan_srq {
@@ -112,6 +115,7 @@ struct plan_end {
 	int srq; /* or NONE */
 	uint32_t window, receives, sges, inline_bytes;
 	bool signals_all;
+	bool extended; /* its requests are written call by call */
 	enum memory_kind arena, source, inbox;
 	uint32_t burst, pause_ms; /* posted at once, and then waited */
 	uint32_t first_psn;
@@ -121,7 +125,7 @@ struct plan_end {
 
 struct plan_pair {
 	enum transport transport;
-	bool link_local; /* over IPv6, if both sides can */
+	enum path path;
 	uint32_t mtu; /* IB code */
 	struct plan_end end[SIDES];
 };

@@ -46,6 +46,13 @@ static const char *transport_word(enum transport transport)
 	return transport == TRANSPORT_RC ? "RC" : "UD";
 }
 
+static const char *path_word(enum path path)
+{
+	static const char *const words[PATHS] = { "", " over link-local addresses", " over IPv6" };
+
+	return words[path];
+}
+
 void plan_print(FILE *out, const struct plan *p, enum side_name side)
 {
 	const struct plan_side *s = &p->side[side];
@@ -62,9 +69,9 @@ static void describe_queues(FILE *out, const struct plan_side *s)
 	static const char *const armed[] = { "", ", armed", ", armed for solicited ones" };
 
 	for (unsigned int i = 0; i < s->cqs; i++)
-		fprintf(out, "  CQ %u: context %d, %u entries%s%s%s, resized %u\n", i, s->cq[i].context,
+		fprintf(out, "  CQ %u: context %d, %u entries%s%s%s%s, resized %u\n", i, s->cq[i].context,
 			s->cq[i].entries, s->cq[i].quiet ? ", quiet" : "", s->cq[i].events ? ", channel" : "",
-			armed[s->cq[i].armed], s->cq[i].resized);
+			armed[s->cq[i].armed], s->cq[i].extended ? ", extended" : "", s->cq[i].resized);
 	for (unsigned int i = 0; i < s->srqs; i++)
 		fprintf(out, "  SRQ %u: PD %d, %u entries%s, posted %u, limit %u, resized %u, memory %s\n", i,
 			s->srq[i].pd, s->srq[i].entries, s->srq[i].quiet ? ", quiet" : "", s->srq[i].posted,
@@ -91,8 +98,9 @@ static void describe_side(FILE *out, const struct plan *p, enum side_name side)
 	for (unsigned int i = 0; i < p->pairs; i++) {
 		const struct plan_end *e = &p->pair[i].end[side];
 
-		fprintf(out, "  pair %u: %s%s, PD %d, CQs %d and %d, SRQ %d, window %u, receives %u, %u at once, memory %s, %s, %s\n",
-			i, transport_word(p->pair[i].transport), p->pair[i].link_local ? " over IPv6" : "", e->pd,
+		fprintf(out, "  pair %u: %s%s%s, PD %d, CQs %d and %d, SRQ %d, window %u, receives %u, %u at once, memory %s, %s, %s\n",
+			i, transport_word(p->pair[i].transport), path_word(p->pair[i].path),
+			e->extended ? ", extended" : "", e->pd,
 			e->send_cq, e->receive_cq, e->srq, e->window, e->receives, e->burst,
 			memory_word(e->arena), memory_word(e->source), memory_word(e->inbox));
 	}

@@ -150,7 +150,7 @@ static void look_at_op(const struct plan *p, const struct flow *f, const struct 
 static void test_coverage(void)
 {
 	static unsigned int memory[MEMORY_KINDS], states[IDLE_STATES], families[FAMILIES],
-		refused[REFUSED_KINDS], kinds[OP_KINDS], shared, datagrams, link_local, moves[SIDES];
+		refused[REFUSED_KINDS], kinds[OP_KINDS], shared[TRANSPORT_UD + 1], datagrams, paths[PATHS], extended, read, moves[SIDES];
 	unsigned int missing = 0;
 	static struct plan p;
 
@@ -167,12 +167,15 @@ static void test_coverage(void)
 				memory[s->region[i].memory]++;
 			for (unsigned int i = 0; i < s->idles; i++)
 				states[s->idle[i].state]++;
+			for (unsigned int i = 0; i < s->cqs; i++)
+				read += s->cq[i].extended && !s->cq[i].quiet;
 			for (unsigned int i = 0; i < p.pairs; i++) {
 				struct flow f = { .plan = &p, .pair = i, .from = (enum side_name)side };
 
-				shared += p.pair[i].end[side].srq != NONE;
+				shared[p.pair[i].transport] += p.pair[i].end[side].srq != NONE;
+				extended += p.pair[i].end[side].extended;
 				datagrams += p.pair[i].transport == TRANSPORT_UD;
-				link_local += p.pair[i].link_local;
+				paths[p.pair[i].path]++;
 				for (uint64_t n = 0; n < 40; n++) {
 					struct op op = flow_op(&f, n);
 
@@ -192,7 +195,9 @@ static void test_coverage(void)
 		missing += !refused[i];
 	for (int i = 0; i < OP_KINDS; i++)
 		missing += !kinds[i];
-	missing += !shared + !datagrams + !link_local + !moves[SERVER] + !moves[CLIENT];
+	for (int i = 0; i < PATHS; i++)
+		missing += !paths[i];
+	missing += !shared[TRANSPORT_RC] + !shared[TRANSPORT_UD] + !extended + !read + !datagrams + !moves[SERVER] + !moves[CLIENT];
 	check("plans of 3000 seeds can be carried out, and have everything", !missing);
 	check("about half of them have something that cannot be moved",
 	      refused[REFUSED_NOTHING] > SEEDS * 2 / 5 && refused[REFUSED_NOTHING] < SEEDS * 3 / 5);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include "extended.h"
 #include "failure.h"
 
 #define PLACE (SLOT + 64u)
@@ -26,8 +27,12 @@ void queue_make(struct queue *q, const struct plan_cq *plan, struct ibv_context 
 		MUST((q->channel = ibv_create_comp_channel(context)));
 	else if (plan->events)
 		q->channel = shared;
-	q->cq = ibv_create_cq(context, (int)plan->entries, q, q->channel, 0);
-	MUST(q->cq);
+	if (plan->extended) {
+		MUST((q->extended = extended_cq(context, plan->entries, q, q->channel)));
+		q->cq = ibv_cq_ex_to_cq(q->extended);
+	} else {
+		MUST((q->cq = ibv_create_cq(context, (int)plan->entries, q, q->channel, 0)));
+	}
 	MUST(!gap || !ibv_destroy_cq(gap));
 	if (plan->resized)
 		MUST(!ibv_resize_cq(q->cq, (int)plan->resized));
@@ -68,6 +73,11 @@ bool queue_is_due(struct queue *q)
 	q->due = false;
 	/* Armed for everything, nothing may come without an event. */
 	return q->plan->armed == ARMED_ALL ? due : true;
+}
+
+int queue_poll(struct queue *q, int count, struct ibv_wc *wc)
+{
+	return q->extended ? extended_poll(q->extended, count, wc) : ibv_poll_cq(q->cq, count, wc);
 }
 
 void queue_destroy(struct queue *q)

@@ -14,6 +14,7 @@
 struct queue {
 	const struct plan_cq *plan;
 	struct ibv_cq *cq;
+	struct ibv_cq_ex *extended; /* the same, or NULL */
 	struct ibv_comp_channel *channel; /* of a quiet one: its own */
 	uint32_t unacknowledged;
 	bool due; /* an event has come since it was looked into */
@@ -27,6 +28,8 @@ void queue_make(struct queue *q, const struct plan_cq *plan, struct ibv_context 
 void queue_take_events(struct ibv_comp_channel *channel, struct queue *queues, unsigned int count);
 /* Its completions are to be looked for now; it is armed again first, if it has to be. */
 bool queue_is_due(struct queue *q);
+/* As ibv_poll_cq(). */
+int queue_poll(struct queue *q, int count, struct ibv_wc *wc);
 void queue_destroy(struct queue *q);
 /* Something to read. */
 bool descriptor_ready(int fd, int within_ms);

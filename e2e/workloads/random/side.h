@@ -30,8 +30,7 @@ struct arena {
 struct remote {
 	uint32_t qpn, psn, arena_key, source_key;
 	uint64_t arena, source;
-	union ibv_gid gid[2]; /* IPv4, link-local */
-	bool has_link_local;
+	union ibv_gid gid[PATHS]; /* 0: it has none */
 };
 
 /* This end of a pair. */
@@ -106,7 +105,7 @@ struct side {
 	struct refused_thing refused;
 	/* the device's */
 	union ibv_gid gid[GIDS];
-	int gid_index[2]; /* IPv4, link-local; NONE */
+	int gid_index[PATHS]; /* or NONE */
 	/* its child */
 	pid_t child;
 	int to_child;

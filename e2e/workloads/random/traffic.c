@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "extended.h"
 #include "failure.h"
 #include "side.h"
 
@@ -24,7 +25,7 @@ static int split(const struct link *l, const struct op *op, uint64_t at, uint32_
 {
 	uint32_t parts = 1 + (uint32_t)(op->number % l->plan->sges), step, done = 0;
 
-	if (parts > op->length)
+	if (parts > op->length || l->plan->extended)
 		parts = 1;
 	step = op->length / parts;
 	for (uint32_t i = 0; i < parts; i++) {
@@ -142,7 +143,7 @@ static void post(struct side *s, struct link *l)
 		wr.imm_data = htonl((uint32_t)(op.number & ~STOP) | (s->stopping ? STOP : 0));
 		l->stop_sent |= s->stopping;
 	}
-	MUST(!ibv_post_send(l->qp, &wr, &bad));
+	MUST(!(l->plan->extended ? extended_post(l->qp, &wr) : ibv_post_send(l->qp, &wr, &bad)));
 	l->told += op.kind == OP_WRITE_IMM;
 	l->out.posted++;
 }
@@ -313,9 +314,9 @@ unsigned int traffic_step(struct side *s)
 	for (unsigned int i = 0; i < s->plan->contexts; i++)
 		queue_take_events(s->channel[i], s->queue, s->plan->cqs);
 	for (unsigned int i = 0; i < s->plan->cqs; i++) {
-		int n = queue_is_due(&s->queue[i]) ? ibv_poll_cq(s->queue[i].cq, 8, wc) : 0;
+		int n = queue_is_due(&s->queue[i]) ? queue_poll(&s->queue[i], 8, wc) : 0;
 
-		for (; n > 0; n = ibv_poll_cq(s->queue[i].cq, 8, wc)) {
+		for (; n > 0; n = queue_poll(&s->queue[i], 8, wc)) {
 			for (int j = 0; j < n; j++)
 				take(s, &wc[j]);
 			count += (unsigned int)n;

@@ -8,7 +8,7 @@
  * Writes its pid, and how many requests are done, to DIR/NAME.{pid,progress}.
  * STREAM_UID: run as that user. STREAM_THREAD: let another thread do the work.
  * STREAM_FORK: ibv_fork_init(), then fork processes that stay and have its queues.
- * LIVE_IPV6: use the device's IPv6 address. LIVE_SRQ: receive from a shared receive queue.
+ * LIVE_IPV6: use the device's IPv6 address (link-local: that one). LIVE_SRQ: receive from a shared receive queue.
  */
 #include <err.h>
 #include <fcntl.h>

@@ -10,20 +10,27 @@
 		IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_FLUSH_GLOBAL)
 #define GIDS 16
 
-/* the device's IPv4 address, or the IPv6 one that is not link-local */
+/* the device's IPv4 address, or with LIVE_IPV6 one of IPv6: link-local, if it says so */
+static bool is_wanted(const union ibv_gid *gid)
+{
+	const char *ipv6 = getenv("LIVE_IPV6");
+	bool is_ipv4 = gid->raw[10] == 0xff && gid->raw[11] == 0xff;
+	bool is_link_local = gid->raw[0] == 0xfe && gid->raw[1] == 0x80;
+
+	if (!ipv6 || is_ipv4)
+		return !ipv6 && is_ipv4;
+	return is_link_local == !strcmp(ipv6, "link-local");
+}
+
 static void choose_gid(struct endpoint *e)
 {
-	bool want_ipv6 = getenv("LIVE_IPV6"), is_ipv4;
 	struct ibv_gid_entry gid;
 	int i;
 
 	for (i = 0; i < GIDS; i++) {
-		if (ibv_query_gid_ex(e->ctx, 1, i, &gid, 0) ||
-		    gid.gid_type != IBV_GID_TYPE_ROCE_V2 ||
-		    gid.gid.raw[0] == 0xfe)
-			continue;
-		is_ipv4 = gid.gid.raw[10] == 0xff && gid.gid.raw[11] == 0xff;
-		if (is_ipv4 != want_ipv6)
+		if (!ibv_query_gid_ex(e->ctx, 1, i, &gid, 0) &&
+		    gid.gid_type == IBV_GID_TYPE_ROCE_V2 &&
+		    is_wanted(&gid.gid))
 			e->gid = gid.gid;
 	}
 }

@@ -48,18 +48,23 @@ static void open_end(struct match *m, int end)
 		      sizeof(*own->mem), own);
 }
 
-void match_open(struct match *m, enum ibv_qp_type type, unsigned int moving)
+void match_open(struct match *m, enum ibv_qp_type type, unsigned int traits,
+		unsigned int moving)
 {
 	memset(m, 0, sizeof(*m));
 	m->type = type;
+	m->traits = traits;
 	m->moving = moving;
+	if (traits & MATCH_SHARED)
+		setenv("LIVE_SRQ", "1", 1);
 	open_end(m, 0);
 	open_end(m, 1);
-	if (type == IBV_QPT_RC) {
+	if (type == IBV_QPT_RC || traits & MATCH_EXTENDED) {
 		match_extend(m, 0, &cap);
 		match_extend(m, 1, &cap);
-		return;
 	}
+	if (type == IBV_QPT_RC)
+		return;
 	m->end[0].ah = datagram_handle(&m->end[0].e, &m->end[1].e.gid);
 	m->end[1].ah = datagram_handle(&m->end[1].e, &m->end[0].e.gid);
 }
@@ -167,15 +172,25 @@ void match_receives(struct match *m, int end)
 				 MATCH_RECV | own->recvs);
 }
 
-void match_post(struct match *m, int end, struct match_op op)
+static void post(struct match *m, int end, struct match_op op, bool begin)
 {
 	struct match_end *own = &m->end[end];
 
 	if (own->posted == MATCH_OPS)
 		errx(1, "too many operations");
 	own->op[own->posted] = op;
-	match_op_post(m, end, own->posted);
+	match_op_post(m, end, own->posted, begin);
 	own->posted++;
+}
+
+void match_post(struct match *m, int end, struct match_op op)
+{
+	post(m, end, op, false);
+}
+
+void match_begin(struct match *m, int end, struct match_op op)
+{
+	post(m, end, op, true);
 }
 
 void match_posts(struct match *m, unsigned int n, struct match_op op)

@@ -28,6 +28,12 @@ enum match_kind {
 	MATCH_CAS, MATCH_ADD, MATCH_ATOMIC_WRITE, MATCH_FLUSH, MATCH_KINDS,
 };
 
+/* How the ends are made. */
+enum match_trait {
+	MATCH_SHARED = 1 << 0,		/* they receive from shared receive queues */
+	MATCH_EXTENDED = 1 << 1,	/* they use the extended interfaces of verbs */
+};
+
 struct match_op {
 	enum match_kind kind;
 	int flags;		/* IBV_SEND_*, without SIGNALED */
@@ -48,6 +54,7 @@ struct match_memory {
 
 struct match_end {
 	struct endpoint e;
+	struct ibv_cq_ex *cq;	/* with MATCH_EXTENDED: that of e.cq */
 	struct ibv_ah *ah;	/* UD: to the other end */
 	struct match_memory *mem;
 	bool held;
@@ -62,6 +69,7 @@ struct match_end {
 struct match {
 	struct match_end end[2];	/* the requester, the responder */
 	enum ibv_qp_type type;
+	unsigned int traits;		/* enum match_trait */
 	unsigned int moving;		/* bit 0: the requester moves, bit 1: the responder */
 	unsigned int moves;
 	bool no_receives;		/* nobody posts receive requests yet */
@@ -79,7 +87,8 @@ extern struct match_place match_place[2];
 /* Once, before processes are forked: enter the first namespace, and let libibverbs load its providers. */
 void match_prepare(void);
 /* Both ends with their objects, the queue pairs in RESET. */
-void match_open(struct match *m, enum ibv_qp_type type, unsigned int moving);
+void match_open(struct match *m, enum ibv_qp_type type, unsigned int traits,
+		unsigned int moving);
 /* Bring both queue pairs from RESET on to @state: INIT, RTR or RTS. */
 void match_connect(struct match *m, enum ibv_qp_state from,
 		   enum ibv_qp_state state);
@@ -91,6 +100,8 @@ void match_receives(struct match *m, int end);
 /* Post one operation at @end. */
 void match_post(struct match *m, int end, struct match_op op);
 void match_posts(struct match *m, unsigned int n, struct match_op op);
+/* With MATCH_EXTENDED: the same, but for the call that hands the request over. */
+void match_begin(struct match *m, int end, struct match_op op);
 
 void match_hold(struct match *m, int end);
 void match_resume(struct match *m, int end);
@@ -105,6 +116,8 @@ void match_hear(struct match *m);
 /* match_completion.c */
 /* Take a completion if there is one. Return: was there one? */
 bool match_poll(struct match *m, int end);
+/* What it has read is right. */
+void match_take(struct match *m, int end, const struct ibv_wc *wc);
 /* Until everything posted has completed, and every message has come. */
 void match_wait(struct match *m);
 /* What was done is right, and nothing else happens. */
@@ -119,13 +132,23 @@ void match_clean(void);
 const char *match_kind_name(enum match_kind kind);
 /* It takes a receive request. */
 bool match_is_message(enum match_kind kind);
-/* A queue pair that can post what ibv_post_send() cannot. */
-void match_extend(struct match *m, int end, const struct ibv_qp_cap *cap);
-void match_op_post(struct match *m, int end, unsigned int nth);
+/* @begin: not all of it, the last call is missing */
+void match_op_post(struct match *m, int end, unsigned int nth, bool begin);
 /* The effect at both ends of operation @nth of @end. */
 void match_op_check(const struct match *m, int end, unsigned int nth);
 /* A message has come: that of operation @nth. */
 void match_op_received(const struct match *m, int end, unsigned int nth,
 		       const struct ibv_wc *wc);
+
+/* match_extended.c */
+/* A queue pair that can post what ibv_post_send() cannot; with MATCH_EXTENDED its completion queue, too. */
+void match_extend(struct match *m, int end, const struct ibv_qp_cap *cap);
+void match_extended_begin(const struct match *m, int end,
+			  const struct match_op *op,
+			  const struct ibv_send_wr *wr);
+void match_extended_complete(const struct match *m, int end);
+/* The next completion, which stays in the queue until the other call. Return: is there one? */
+bool match_extended_read(const struct match_end *own, struct ibv_wc *wc);
+void match_extended_end(const struct match_end *own);
 
 #endif /* MATCH_H */

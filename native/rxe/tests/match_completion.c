@@ -43,26 +43,47 @@ static void came(struct match *m, int end, const struct ibv_wc *wc)
 	own->received++;
 }
 
-bool match_poll(struct match *m, int end)
+void match_take(struct match *m, int end, const struct ibv_wc *wc)
 {
 	struct match_end *own = &m->end[end];
 	int want = own->failed ? IBV_WC_WR_FLUSH_ERR : IBV_WC_SUCCESS;
+
+	if ((int)wc->status != want)
+		errx(1, "end %d: a completion with status %s", end,
+		     ibv_wc_status_str(wc->status));
+	if (wc->qp_num != own->e.qp->qp_num)
+		errx(1, "end %d: a completion of queue pair %u", end, wc->qp_num);
+	if (wc->wr_id & MATCH_RECV)
+		came(m, end, wc);
+	else
+		sent(m, end, wc);
+}
+
+static bool read_extended(struct match *m, int end)
+{
+	struct ibv_wc wc;
+
+	if (!match_extended_read(&m->end[end], &wc))
+		return false;
+	match_take(m, end, &wc);
+	match_extended_end(&m->end[end]);
+	return true;
+}
+
+bool match_poll(struct match *m, int end)
+{
+	struct match_end *own = &m->end[end];
 	struct ibv_wc wc;
 	int n;
 
+	if (own->cq)
+		return read_extended(m, end);
 	n = ibv_poll_cq(own->e.cq, 1, &wc);
 	if (n < 0)
 		errx(1, "ibv_poll_cq");
-	if (!n)
-		return false;
-	if ((int)wc.status != want)
-		errx(1, "end %d: a completion with status %s", end,
-		     ibv_wc_status_str(wc.status));
-	if (wc.wr_id & MATCH_RECV)
-		came(m, end, &wc);
-	else
-		sent(m, end, &wc);
-	return true;
+	if (n)
+		match_take(m, end, &wc);
+	return n;
 }
 
 static unsigned int messages(const struct match_end *own)
@@ -74,6 +95,12 @@ static unsigned int messages(const struct match_end *own)
 	return n;
 }
 
+/* What is flushed: of a shared receive queue nothing. */
+static unsigned int flushed(const struct match_end *own)
+{
+	return own->e.srq ? 0 : own->recvs;
+}
+
 static bool all_done(const struct match *m, int end)
 {
 	const struct match_end *own = &m->end[end], *peer = &m->end[!end];
@@ -82,7 +109,7 @@ static bool all_done(const struct match *m, int end)
 	while (last && own->op[last - 1].silent && !own->failed)
 		last--;
 	return own->completed >= last &&
-	       own->received == (own->failed ? own->recvs : messages(peer));
+	       own->received == (own->failed ? flushed(own) : messages(peer));
 }
 
 void match_wait(struct match *m)

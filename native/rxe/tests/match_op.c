@@ -54,46 +54,6 @@ static void look(const uint8_t *at, uint32_t size, int end, unsigned int nth,
 			     nth, end, i, size);
 }
 
-void match_extend(struct match *m, int end, const struct ibv_qp_cap *cap)
-{
-	struct match_end *own = &m->end[end];
-	struct ibv_qp_init_attr_ex init = {
-		.send_cq = own->e.cq,
-		.recv_cq = own->e.cq,
-		.cap = *cap,
-		.qp_type = IBV_QPT_RC,
-		.comp_mask = IBV_QP_INIT_ATTR_PD |
-			     IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
-		.pd = own->e.pd,
-		.send_ops_flags = IBV_QP_EX_WITH_ATOMIC_WRITE |
-				  IBV_QP_EX_WITH_FLUSH,
-	};
-
-	if (ibv_destroy_qp(own->e.qp))
-		err(1, "ibv_destroy_qp");
-	own->e.qp = ibv_create_qp_ex(own->e.ctx, &init);
-	if (!own->e.qp)
-		err(1, "ibv_create_qp_ex");
-}
-
-static void post_extended(struct match_end *own, const struct match_end *peer,
-			  const struct match_op *op, unsigned int nth)
-{
-	struct ibv_qp_ex *qp = ibv_qp_to_qp_ex(own->e.qp);
-	uint64_t at = (uintptr_t)peer->mem->target[nth];
-
-	ibv_wr_start(qp);
-	qp->wr_id = nth;
-	qp->wr_flags = op->flags | (op->silent ? 0 : IBV_SEND_SIGNALED);
-	if (op->kind == MATCH_FLUSH)
-		ibv_wr_flush(qp, peer->e.mr->rkey, at, MATCH_BYTES,
-			     IBV_FLUSH_GLOBAL, IBV_FLUSH_RANGE);
-	else
-		ibv_wr_atomic_write(qp, peer->e.mr->rkey, at, own->mem->out[nth]);
-	if (ibv_wr_complete(qp))
-		err(1, "ibv_wr_complete");
-}
-
 static uint64_t count_kind(const struct match_end *own, enum match_kind kind)
 {
 	unsigned int i;
@@ -118,10 +78,30 @@ static void set_atomic(struct ibv_send_wr *wr, struct match_op *op,
 	}
 }
 
-/* @nth is the one after those that are counted as posted. */
-void match_op_post(struct match *m, int end, unsigned int nth)
+static void set_remote(struct match *m, int end, unsigned int nth,
+		       struct ibv_send_wr *wr)
 {
-	static const enum ibv_wr_opcode codes[] = {
+	struct match_end *own = &m->end[end];
+	const struct match_end *peer = &m->end[!end];
+	struct match_op *op = &own->op[nth];
+
+	if (m->type == IBV_QPT_UD) {
+		wr->wr.ud.ah = own->ah;
+		wr->wr.ud.remote_qpn = peer->e.qp->qp_num;
+		wr->wr.ud.remote_qkey = DATAGRAM_QKEY;
+	} else if (op->kind == MATCH_CAS || op->kind == MATCH_ADD) {
+		set_atomic(wr, op, own, peer);
+	} else {
+		wr->wr.rdma.rkey = peer->e.mr->rkey;
+		wr->wr.rdma.remote_addr = (uintptr_t)(op->kind == MATCH_READ ?
+			peer->mem->source[nth] : peer->mem->target[nth]);
+	}
+}
+
+/* @nth is the one after those that are counted as posted. */
+void match_op_post(struct match *m, int end, unsigned int nth, bool begin)
+{
+	static const enum ibv_wr_opcode codes[MATCH_ATOMIC_WRITE] = {
 		IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, IBV_WR_RDMA_WRITE,
 		IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_RDMA_READ,
 		IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD,
@@ -145,22 +125,15 @@ void match_op_post(struct match *m, int end, unsigned int nth)
 
 	fill(own->mem->out[nth], end, nth);
 	fill(peer->mem->source[nth], end, nth);
-	if (op->kind >= MATCH_ATOMIC_WRITE) {
-		post_extended(own, peer, op, nth);
+	set_remote(m, end, nth, &wr);
+	/* ibv_post_send() has no opcode for the last two */
+	if (m->traits & MATCH_EXTENDED || op->kind >= MATCH_ATOMIC_WRITE) {
+		match_extended_begin(m, end, op, &wr);
+		if (!begin)
+			match_extended_complete(m, end);
 		return;
 	}
 	wr.opcode = codes[op->kind];
-	if (m->type == IBV_QPT_UD) {
-		wr.wr.ud.ah = own->ah;
-		wr.wr.ud.remote_qpn = peer->e.qp->qp_num;
-		wr.wr.ud.remote_qkey = DATAGRAM_QKEY;
-	} else if (op->kind == MATCH_CAS || op->kind == MATCH_ADD) {
-		set_atomic(&wr, op, own, peer);
-	} else {
-		wr.wr.rdma.rkey = peer->e.mr->rkey;
-		wr.wr.rdma.remote_addr = (uintptr_t)(op->kind == MATCH_READ ?
-			peer->mem->source[nth] : peer->mem->target[nth]);
-	}
 	if (ibv_post_send(own->e.qp, &wr, &bad))
 		err(1, "ibv_post_send");
 }

@@ -8,11 +8,9 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "expect.h"
 #include "matrix.h"
-
-#define EXECUTED_MS	100	/* in which the responder has done what it was asked to */
-#define EVENT_MS	15000
 
 static void in_reset(struct match *m, struct match_op op)
 {
@@ -264,20 +262,50 @@ static void in_error(struct match *m, struct match_op op)
 	match_move(m);
 }
 
+/* The process was stopped before it handed the request over. */
+static void request_begun(struct match *m, struct match_op op)
+{
+	match_posts(m, 5, op);
+	match_wait(m);
+	match_begin(m, 0, op);
+	match_move(m);
+	match_extended_complete(m, 0);
+	match_wait(m);
+	match_posts(m, 1, op);
+}
+
+/* It was stopped while it read a completion. */
+static void poll_begun(struct match *m, struct match_op op)
+{
+	double deadline = now_ms() + MATCH_WAIT_MS;
+	struct ibv_wc wc;
+
+	match_posts(m, 2, op);
+	usleep(EXECUTED_MS * 1000);
+	while (!match_extended_read(&m->end[0], &wc))
+		if (now_ms() > deadline)
+			errx(1, "no completion");
+	match_take(m, 0, &wc);
+	match_move(m);
+	match_extended_end(&m->end[0]);
+	match_wait(m);
+	match_posts(m, 1, op);
+}
+
 const struct matrix_situation matrix_situations[] = {
-	{ "RESET", IBV_QPS_RESET, 0, in_reset },
+	{ "RESET", IBV_QPS_RESET, MATRIX_ANY, in_reset },
 	{ "INIT, receive requests posted", IBV_QPS_INIT, 0, in_init },
 	{ "RTR", IBV_QPS_RTR, 0, in_rtr },
-	{ "RTS, idle, queues empty", IBV_QPS_RTS, 0, idle },
-	{ "RTS, completions unread", IBV_QPS_RTS, 0, completions_unread },
-	{ "RTS, requests under way", IBV_QPS_RTS, MATRIX_RC, under_way },
+	{ "RTS, idle, queues empty", IBV_QPS_RTS, MATRIX_ANY, idle },
+	{ "RTS, completions unread", IBV_QPS_RTS, MATRIX_ANY, completions_unread },
+	{ "RTS, requests under way", IBV_QPS_RTS, MATRIX_RC | MATRIX_ANY, under_way },
 	{ "RTS, send queue part full", IBV_QPS_RTS, 0, queued_some },
-	{ "RTS, send queue full", IBV_QPS_RTS, 0, queued_full },
-	{ "RTS, send queue full and wrapped", IBV_QPS_RTS, 0, queued_wrapped },
-	{ "RTS, queued inline", IBV_QPS_RTS, MATRIX_INLINE, queued_inline },
-	{ "RTS, queued unsignalled", IBV_QPS_RTS, 0, queued_unsignalled },
-	{ "RTS, queued behind a fence", IBV_QPS_RTS, MATRIX_RC, queued_fenced },
-	{ "RTS, queued solicited", IBV_QPS_RTS, MATRIX_MESSAGE, queued_solicited },
+	{ "RTS, send queue full", IBV_QPS_RTS, MATRIX_ANY, queued_full },
+	{ "RTS, send queue full and wrapped", IBV_QPS_RTS, MATRIX_ANY, queued_wrapped },
+	{ "RTS, queued inline", IBV_QPS_RTS, MATRIX_INLINE | MATRIX_ANY, queued_inline },
+	{ "RTS, queued unsignalled", IBV_QPS_RTS, MATRIX_ANY, queued_unsignalled },
+	{ "RTS, queued behind a fence", IBV_QPS_RTS, MATRIX_RC | MATRIX_ANY, queued_fenced },
+	{ "RTS, queued solicited", IBV_QPS_RTS, MATRIX_MESSAGE | MATRIX_ANY, queued_solicited },
 	{ "RTS, RNR wait: no receive request", IBV_QPS_RTS,
 	  MATRIX_RC | MATRIX_MESSAGE | MATRIX_NO_RECEIVES, no_receive },
 	{ "RTS, RNR wait: responder held", IBV_QPS_RTS, MATRIX_RC, responder_held },
@@ -286,10 +314,18 @@ const struct matrix_situation matrix_situations[] = {
 	  fence_lost },
 	{ "RTS, duplicates after the move: answers lost", IBV_QPS_RTS, MATRIX_RC,
 	  answers_lost },
-	{ "SQD, drained, requests queued", IBV_QPS_RTS, 0, drained },
-	{ "SQD, drained, send queue wrapped", IBV_QPS_RTS, 0, drained_wrapped },
+	{ "RTS, the next request written, not posted", IBV_QPS_RTS,
+	  MATRIX_EXTENDED, request_begun },
+	{ "RTS, a completion half read", IBV_QPS_RTS, MATRIX_EXTENDED, poll_begun },
+	{ "RTS, limit armed", IBV_QPS_RTS, MATRIX_SRQ, matrix_limit_armed },
+	{ "RTS, event of the limit unread", IBV_QPS_RTS, MATRIX_SRQ,
+	  matrix_limit_reached },
+	{ "RTS, shared receive queue resized", IBV_QPS_RTS, MATRIX_SRQ,
+	  matrix_srq_resized },
+	{ "SQD, drained, requests queued", IBV_QPS_RTS, MATRIX_ANY, drained },
+	{ "SQD, drained, send queue wrapped", IBV_QPS_RTS, MATRIX_ANY, drained_wrapped },
 	{ "SQD, requests under way", IBV_QPS_RTS, MATRIX_RC, draining },
-	{ "ERR, flushed requests unread", IBV_QPS_RTS, 0, in_error },
+	{ "ERR, flushed requests unread", IBV_QPS_RTS, MATRIX_ANY, in_error },
 };
 
 const unsigned int matrix_num_situations = ARRAY_SIZE(matrix_situations);

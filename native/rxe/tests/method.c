@@ -382,3 +382,17 @@ int raw_reg_mr(int fd, const struct sealift_rxe_mr *like, uint32_t *handle,
 	*rkey = resp.rkey;
 	return 0;
 }
+
+int raw_rereg_mr(int fd, const struct raw_rereg *again)
+{
+	struct ib_uverbs_rereg_mr in = {
+		.mr_handle = again->handle,
+		.flags = again->flags,
+		.pd_handle = again->pd_handle,
+		.access_flags = again->access,
+	};
+	struct ib_uverbs_rereg_mr_resp resp;
+
+	return invoke(fd, IB_USER_VERBS_CMD_REREG_MR, &in, sizeof(in), &resp,
+		      sizeof(resp), NULL, 0);
+}

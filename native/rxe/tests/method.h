@@ -100,6 +100,12 @@ int raw_destroy_srq(int fd, uint32_t handle);
 int raw_create_ah(int fd, const struct sealift_rxe_ah *like, uint32_t *handle,
 		  uint32_t *number);
 int raw_destroy_ah(int fd, uint32_t handle);
+/* IBV_REREG_MR_* in @flags: what changes */
+struct raw_rereg {
+	uint32_t handle, flags, access, pd_handle;
+};
+
+int raw_rereg_mr(int fd, const struct raw_rereg *again);
 int raw_reg_mr(int fd, const struct sealift_rxe_mr *like, uint32_t *handle,
 	       uint32_t *lkey, uint32_t *rkey);
 

@@ -206,14 +206,15 @@ static void run(const void *arg)
 	};
 	static struct program p;
 	enum ibv_qp_state early;
-	unsigned int n;
+	unsigned int n, traits;
 
 	dup2(1, 2);
 	random_seed(draw->seed);
 	p.counts = draw->counts;
 	early = states[any(ARRAY_SIZE(states))];
-	match_open(&p.m, any(6) ? IBV_QPT_RC : IBV_QPT_UD, 0);
-	say("type %d, first moved in state %d", p.m.type, early);
+	traits = (any(3) ? 0 : MATCH_SHARED) | (any(3) ? 0 : MATCH_EXTENDED);
+	match_open(&p.m, any(6) ? IBV_QPT_RC : IBV_QPT_UD, traits, 0);
+	say("type %d, traits %u, first moved in state %d", p.m.type, traits, early);
 	clutter_make(&p.clutter[0], &p.m.end[0].e, &p.m.end[1].e.gid);
 	clutter_make(&p.clutter[1], &p.m.end[1].e, &p.m.end[0].e.gid);
 	match_connect(&p.m, IBV_QPS_RESET, early);

@@ -26,7 +26,7 @@ static const struct protocol_case *const cases[] = {
 	protocol_ud_cases, protocol_ud_hold_cases, protocol_ud_numbers_cases,
 	protocol_early_cases, protocol_window_cases, protocol_pages_cases,
 	protocol_bytes_cases, protocol_odd_cases, protocol_mapping_cases,
-	protocol_numbers_cases, protocol_adopt_cases
+	protocol_numbers_cases, protocol_rereg_cases, protocol_adopt_cases
 };
 
 static void run_case(const void *c)

@@ -36,5 +36,6 @@ extern const struct protocol_case protocol_odd_cases[];
 extern const struct protocol_case protocol_mapping_cases[];
 extern const struct protocol_case protocol_numbers_cases[];
 extern const struct protocol_case protocol_adopt_cases[];
+extern const struct protocol_case protocol_rereg_cases[];
 
 #endif /* PROTOCOL_H */

@@ -329,6 +329,19 @@ check 'a filter and a lost route harm no datagrams but those they drop' datagram
 check 'ping-pong loses no datagram, both ends restored 20 times' "$bin/pingpong" sl_a sl_rxe_a sl_b sl_rxe_b 20 1
 check 'ping-pong with shared receive queues, both ends restored 10 times' env LIVE_SRQ=1 "$bin/pingpong" sl_a sl_rxe_a sl_b sl_rxe_b 10 2
 
+# IPv6 alone, and its link-local addresses: the GID table has no IPv4, and other indexes
+without_ipv4() {
+	local rc
+	ip -n sl_a addr del 10.99.0.1/24 dev sl_a && ip -n sl_b addr del 10.99.0.2/24 dev sl_b && sleep 0.5 || return 1
+	"$@"
+	rc=$?
+	ip -n sl_a addr add 10.99.0.1/24 dev sl_a && ip -n sl_b addr add 10.99.0.2/24 dev sl_b && return $rc
+}
+check 'traffic on a fabric without IPv4, both ends restored 6 times' without_ipv4 env LIVE_IPV6=1 "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 800 6 2 10
+check 'datagrams on a fabric without IPv4, one end restored 6 times' without_ipv4 env LIVE_IPV6=1 "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 6 3
+check 'traffic between link-local addresses alone, one end restored 6 times' without_ipv4 env LIVE_IPV6=link-local "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 800 6 3
+check 'datagrams between link-local addresses, one end restored 6 times' env LIVE_IPV6=link-local "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 6 3
+
 check 'a filter that drops packets harms no queue pair' survives_filter
 check 'a route that is lost for a while harms no queue pair' survives_lost_route
 check 'a pod with a user namespace of its own may not hold' pod_may_not_hold

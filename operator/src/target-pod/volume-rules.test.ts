@@ -50,7 +50,10 @@ describe('volumes that move', () => {
 
 describe('volumes that are refused', () => {
   it.each<[object, RegExp]>([
-    [{ emptyDir: { medium: 'HugePages-2Mi' } }, /^Volume v is an emptyDir with medium HugePages/],
+    [
+      { emptyDir: { medium: 'HugePages-2Mi' } },
+      /^Volume v is an emptyDir with medium HugePages-2Mi, .*MAP_HUGETLB/,
+    ],
     [{ hostPath: { path: '/var/log' } }, /path \/var\/log, .* operator\.sharedHostPaths\.$/],
     [{ hostPath: { path: '/scratchy' } }, /path \/scratchy/],
     [{ hostPath: { path: '/scratch/../etc' } }, /\/etc/],

@@ -96,7 +96,7 @@ function ephemeralModes({ volumeClaimTemplate }: Source): readonly string[] {
 
 function emptyDirProblem({ medium }: Source): string | undefined {
   if (typeof medium !== 'string' || !medium.startsWith('HugePages')) return undefined;
-  return `is an emptyDir with medium ${medium}, whose files CRIU cannot dump. Create the pod with medium Memory, or without the volume.`;
+  return `is an emptyDir with medium ${medium}, whose files no archive can bring to another node. Create the pod without the volume, and let its program take huge pages without a file (MAP_HUGETLB, MFD_HUGETLB; DPDK, SPDK: --in-memory).`;
 }
 
 function claimProblem(source: Source, facts: VolumeFacts): string | undefined {

@@ -30,6 +30,13 @@ export const typeOf = (info: string, mounts: Mounts): string | undefined =>
 /** From the text of a descriptor's fdinfo (proc_pid_fdinfo(5)). */
 const mountIn = (info: string): string | undefined => /^mnt_id:\s*(\d+)$/m.exec(info)?.[1];
 
+/** Its files have no write(2): no archive brings their content to another node (docs/adr/0043). */
+const HUGE_PAGES = 'hugetlbfs';
+
+const reasonOfHugePages = (link: string): string =>
+  `has ${printable(link)} open or mapped, a file of huge pages (${HUGE_PAGES}), which cannot be moved. Let it take huge pages without a file: ` +
+  'mmap with MAP_HUGETLB, or memfd_create with MFD_HUGETLB (DPDK, SPDK: --in-memory).';
+
 /**
  * Why a file could not be dumped because of its mount, and what to do; undefined if it can be.
  * @param info text of a descriptor's fdinfo
@@ -37,7 +44,9 @@ const mountIn = (info: string): string | undefined => /^mnt_id:\s*(\d+)$/m.exec(
  */
 export function reasonOfMount(link: string, info: string, mounts: Mounts): string | undefined {
   const mount = mountIn(info);
-  if (mount === undefined || mounts.size === 0 || mounts.has(mount)) return undefined;
+  if (mount === undefined || mounts.size === 0) return undefined;
+  if (mounts.get(mount) === HUGE_PAGES) return reasonOfHugePages(link);
+  if (mounts.has(mount)) return undefined;
   return (
     `has ${printable(link)} open or mapped, of a mount that its container does not have: another container has passed it ` +
     '(SCM_RIGHTS), or it was unmounted since. It cannot be moved. Let the process open the file by itself, on a volume that both containers mount.'

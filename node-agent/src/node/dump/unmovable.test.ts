@@ -92,6 +92,19 @@ const mapping = [
   '  assert libc.mmap(None, size(4096), 3, flags, fd, long(0)) != 2**64 - 1; os.close(fd)',
 ];
 
+/** For Python: mounts hugetlbfs, in a mount namespace of its own. */
+const mountsHugePages = [
+  'import ctypes; libc = ctypes.CDLL("libc.so.6", use_errno=True)',
+  'os.makedirs("huge", exist_ok=True); assert libc.mount(b"none", b"huge", b"hugetlbfs", 0, None) == 0',
+];
+/** MAP_SHARED | MAP_NORESERVE: a kernel that has no huge page to spare maps it all the same. */
+const mapsHugePage = 'mapped(os.open("huge/f", os.O_RDWR | os.O_CREAT), 0x4001)';
+const triesHugePages = ['import os, tempfile; os.chdir(tempfile.mkdtemp())', ...mountsHugePages];
+/** Not where file systems are not to be mounted. */
+const hasHugePages =
+  root &&
+  spawnSync('unshare', ['--mount', 'python3', '-c', triesHugePages.join('\n')]).status === 0;
+
 describe('what CRIU cannot dump', () => {
   it('is none of the usual files', async () => {
     await open('/etc/passwd-that-is-not-here');
@@ -354,6 +367,31 @@ describe('what CRIU cannot dump', () => {
     await expect(files.check([{ ...container, pid: child?.pid ?? 0 }])).rejects.toMatchObject(
       refused(/message queues \(q\).*dev.mqueue/),
     );
+  });
+
+  it('is a file of huge pages, whose content no archive brings to the target', async () => {
+    await writeFile(join(dir, 'huge'), '');
+    await open(join(dir, 'huge'), 'flags:\t02\nmnt_id:\t7\n');
+    const mount = (type: string) => `7 1 0:52 / /dev/hugepages rw - ${type} none rw,pagesize=2M\n`;
+    await writeFile(join(proc, '42', 'mountinfo'), mount('tmpfs'));
+    await expect(fake()).resolves.toBeUndefined();
+    await writeFile(join(proc, '42', 'mountinfo'), mount('hugetlbfs'));
+    await expect(fake()).rejects.toMatchObject(
+      refused(
+        /^Process 42 .* has \S+\/huge open or mapped, a file of huge pages .*MAP_HUGETLB.*--in-memory/,
+      ),
+    );
+  });
+
+  it.skipIf(!hasHugePages)('is a file of huge pages that a process has mapped', async () => {
+    await run([...mountsHugePages, ...mapping, mapsHugePage], ['unshare', '--mount']);
+    await expect(check('/proc')).rejects.toMatchObject(
+      refused(/has \S+\/huge\/f open or mapped, a file of huge pages/),
+    );
+    child?.kill('SIGKILL');
+    // One without a file is the kernel's own.
+    await run([...mapping, 'mapped(os.memfd_create("huge", os.MFD_HUGETLB), 0x4001)']);
+    await expect(check('/proc')).resolves.toBeUndefined();
   });
 
   it('is a container without cgroup v2', async () => {
