@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structs of ABI version 10, as images and other programs know them. A
+ * The structs of ABI version 11, as images and other programs know them. A
  * change here means another SEALIFT_RXE_ABI_VERSION.
  */
 #include <stddef.h>
@@ -24,7 +24,9 @@ static void expect(const char *what, size_t got, size_t want)
 
 int main(void)
 {
-	expect("the version", SEALIFT_RXE_ABI_VERSION, 10);
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 11);
+	expect("keys of a hint", SEALIFT_RXE_ATTR_HINT_KEYS, SEALIFT_RXE_ATTR_HINT_IN + 1);
+	expect("the most of them", SEALIFT_RXE_HINT_KEYS_MAX, 256);
 	expect("the last method of the first ones", SEALIFT_RXE_METHOD_DUMP_NAKS, 20);
 	expect("the last method", SEALIFT_RXE_METHOD_RESTORE_NAK, 0x1000);
 	SIZE(query, 64);
