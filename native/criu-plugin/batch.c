@@ -12,7 +12,7 @@
 
 _Static_assert(sizeof(struct batch_call) == CALL_SIZE, "the code steps by the size of a call");
 
-/* Begins with the address of the scratch memory in r12. A system call keeps all but rax, rcx and r11. */
+/* Begins with the address of the scratch memory in r12, and the signal of inject_run() in r13. A system call keeps all but rax, rcx and r11. */
 extern const char make_all[], make_all_made[], make_all_end[];
 
 __asm__(
@@ -39,9 +39,9 @@ __asm__(
 	"	movl %eax, %ebx\n"
 	"	movl $186, %eax\n"		/* gettid */
 	"	syscall\n"
-	"	movl %ebx, %edi\n"		/* tgkill(process, thread, SIGSTOP) */
+	"	movl %ebx, %edi\n"		/* tgkill(process, thread, signal) */
 	"	movl %eax, %esi\n"
-	"	movl $19, %edx\n"
+	"	movl %r13d, %edx\n"
 	"	movl $234, %eax\n"
 	"	syscall\n"
 	"make_all_made:\n"
@@ -99,8 +99,12 @@ int batch_run(struct inject *inject, struct batch_call *calls, size_t count)
 		log_info("process %d may run no code of ours: it makes %zu calls one by one", inject->pid, count);
 		return one_by_one(inject, calls, count);
 	}
-	for (size_t done = 0; done < count && made >= 0; done += made)
+	for (size_t done = 0; done < count && made >= 0; done += made) {
 		made = make_some(inject, code, calls + done, count - done);
+		/* every signal that would do waits for the task already */
+		if (made == -EBUSY)
+			made = one_by_one(inject, calls + done, count - done) ?: (int64_t)(count - done);
+	}
 	end = inject_remove_code(inject, code);
 	return made < 0 ? made : end;
 }

@@ -22,7 +22,8 @@ struct batch_call {
  * batch_run - make the calls in a task
  * @inject: begun with inject_begin()
  *
- * All calls are made, also after one that fails. Where the task may not run code of ours, inject_syscall() makes them.
+ * All calls are made, also after one that fails. Where the task may not run code of ours, or all of its
+ * signals wait for it, inject_syscall() makes them.
  * Returns 0 or -errno if they could not be made; what each returned is in its number.
  */
 int batch_run(struct inject *inject, struct batch_call *calls, size_t count);

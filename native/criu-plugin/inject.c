@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -184,6 +184,35 @@ int inject_begin_quietly(struct inject *inject, pid_t pid)
 	return ret;
 }
 
+static int64_t map_scratch(struct inject *inject)
+{
+	return inject_syscall(inject, SYS_mmap, 0, INJECT_SCRATCH_SIZE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* As map_scratch(), but a limit of the process's on its memory does not count. */
+static int64_t map_beyond_limits(struct inject *inject)
+{
+	static const enum __rlimit_resource which[] = { RLIMIT_AS, RLIMIT_DATA };
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit limits[2], raised;
+	int64_t scratch = -ENOMEM;
+	int ret = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		if (prlimit(inject->pid, which[i], NULL, &limits[i]))
+			return -errno;
+		raised = (struct rlimit){ limits[i].rlim_max, limits[i].rlim_max };
+		if (prlimit(inject->pid, which[i], &unlimited, NULL))
+			prlimit(inject->pid, which[i], &raised, NULL);
+	}
+	scratch = map_scratch(inject);
+	for (size_t i = 0; i < 2; i++)
+		if (prlimit(inject->pid, which[i], &limits[i], NULL))
+			ret = -errno;
+	return ret ? ret : scratch;
+}
+
 int inject_begin(struct inject *inject, pid_t pid)
 {
 	int64_t scratch;
@@ -193,8 +222,9 @@ int inject_begin(struct inject *inject, pid_t pid)
 		log_fail("unsupported", "process %d runs 32-bit code", pid);
 	if (ret)
 		return ret;
-	scratch = inject_syscall(inject, SYS_mmap, 0, INJECT_SCRATCH_SIZE,
-				 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	scratch = map_scratch(inject);
+	if (scratch == -ENOMEM)
+		scratch = map_beyond_limits(inject);
 	if (scratch < 0 && scratch > -4096) {
 		log_fail("kernel", "no scratch memory in process %d: %s", pid,
 			 strerror(-scratch));
@@ -215,128 +245,6 @@ int inject_begin_thread(struct inject *inject, pid_t tid, const struct inject *l
 	if (ptrace(PTRACE_GETREGS, tid, NULL, &inject->saved))
 		return -errno;
 	return stop_signals(inject);
-}
-
-/* Returns the exit status of a thread that is about to run, or -errno. */
-static int wait_for_exit(pid_t tid)
-{
-	int status;
-
-	for (;;) {
-		if (ptrace(PTRACE_CONT, tid, NULL, NULL))
-			return -errno;
-		while (waitpid(tid, &status, __WALL) != tid)
-			if (errno != EINTR)
-				return -errno;
-		if (WIFEXITED(status))
-			return WEXITSTATUS(status);
-		/* Signals are blocked: only a stop that concerns the whole process can come. */
-		if (!WIFSTOPPED(status) || status >> 16 != PTRACE_EVENT_STOP)
-			return -EINTR;
-	}
-}
-
-static int run_thread(pid_t tid, uint64_t code, uint64_t argument)
-{
-	struct user_regs_struct regs;
-	int status;
-
-	while (waitpid(tid, &status, __WALL) != tid)
-		if (errno != EINTR)
-			return -errno;
-	if (!WIFSTOPPED(status))
-		return -ESRCH;
-	if (ptrace(PTRACE_GETREGS, tid, NULL, &regs))
-		return -errno;
-	regs.rip = code;
-	regs.r12 = argument;
-	/* No system call is going on that the kernel might want to restart. */
-	regs.orig_rax = -1;
-	if (ptrace(PTRACE_SETREGS, tid, NULL, &regs))
-		return -errno;
-	return wait_for_exit(tid);
-}
-
-int inject_thread(struct inject *inject, uint64_t code, uint64_t argument)
-{
-	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
-				    CLONE_THREAD | CLONE_SYSVSEM;
-	int64_t tid;
-	int ret;
-
-	/* The thread begins stopped, and with the same options. */
-	ret = task_options(inject->pid, PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL);
-	if (ret)
-		return ret;
-	inject->made = 0;
-	tid = inject_syscall(inject, SYS_clone, flags, 0, 0, 0, 0, 0);
-	ret = task_options(inject->pid, 0);
-	if (tid < 0)
-		return tid;
-	if (!inject->made)
-		return -EPROTO;
-	tid = run_thread(inject->made, code, argument);
-	return ret ? ret : tid;
-}
-
-int inject_run(struct inject *inject, uint64_t code, uint64_t argument, uint64_t end)
-{
-	struct user_regs_struct regs = inject->saved;
-	int status;
-
-	regs.rip = code;
-	regs.r12 = argument;
-	/* No system call is going on that the kernel might want to restart. */
-	regs.orig_rax = -1;
-	if (ptrace(PTRACE_SETREGS, inject->pid, NULL, &regs))
-		return -errno;
-	for (;;) {
-		if (ptrace(PTRACE_CONT, inject->pid, NULL, NULL))
-			return -errno;
-		if (waitpid(inject->pid, &status, __WALL) != inject->pid)
-			return -errno;
-		if (!WIFSTOPPED(status))
-			return -ESRCH;
-		if (status >> 16 == PTRACE_EVENT_STOP)
-			continue;
-		if (status >> 16 || WSTOPSIG(status) != SIGSTOP)
-			return -EINTR;
-		if (ptrace(PTRACE_GETREGS, inject->pid, NULL, &regs))
-			return -errno;
-		if (regs.rip == end)
-			return 0;
-		/* Another one's stop comes again when we are done. */
-		inject->stopped = true;
-	}
-}
-
-int64_t inject_code(struct inject *inject, const void *code, size_t size)
-{
-	const size_t page = sysconf(_SC_PAGESIZE);
-	int64_t at = inject_syscall(inject, SYS_mmap, 0, page, PROT_READ | PROT_EXEC,
-				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (at < 0 && at > -4096)
-		return at;
-	/* It is never writable: a process may have forbidden itself that. */
-	for (size_t done = 0; done < size && done < page; done += sizeof(long)) {
-		size_t left = size - done;
-		long word = 0;
-
-		memcpy(&word, (const char *)code + done, left < sizeof(word) ? left : sizeof(word));
-		if (ptrace(PTRACE_POKEDATA, inject->pid, (void *)(uintptr_t)(at + done), (void *)word)) {
-			int error = errno;
-
-			inject_remove_code(inject, at);
-			return -error;
-		}
-	}
-	return at;
-}
-
-int inject_remove_code(struct inject *inject, uint64_t address)
-{
-	return inject_syscall(inject, SYS_munmap, address, sysconf(_SC_PAGESIZE), 0, 0, 0, 0);
 }
 
 int inject_peek(pid_t pid, uint64_t address, void *data, size_t size)
@@ -361,6 +269,8 @@ int inject_end(struct inject *inject)
 	}
 	if (ptrace(PTRACE_SETSIGMASK, inject->pid, KERNEL_SIGSET_SIZE, &inject->saved_mask) ||
 	    ptrace(PTRACE_SETREGS, inject->pid, NULL, &inject->saved))
+		return -errno;
+	if (inject->met && kill(inject->pid, inject->met))
 		return -errno;
 	if (inject->stopped && kill(inject->pid, SIGSTOP))
 		return -errno;

@@ -23,6 +23,7 @@ struct inject {
 	uint64_t scratch;	/* memory of ours in the task */
 	bool borrowed;		/* the scratch memory is another one's */
 	bool stopped;		/* a SIGSTOP was met on the way */
+	int met;		/* another signal that was */
 	pid_t made;		/* the last thread that it has made */
 };
 
@@ -51,11 +52,12 @@ int64_t inject_code(struct inject *inject, const void *code, size_t size);
 int inject_remove_code(struct inject *inject, uint64_t address);
 
 /*
- * inject_run - run code in the task until it sends itself SIGSTOP
- * @code: where it begins, with @argument in r12, the task's stack pointer and signals blocked
+ * inject_run - run code in the task until it sends itself a signal
+ * @code: where it begins, with @argument in r12, the signal in r13, and the task's stack pointer. The task's other signals are blocked
  * @end: where it is once that signal was sent
  *
- * Returns 0 or -errno; -ESRCH if the task died.
+ * The signal is one that nobody waits for, and never arrives. It is not SIGSTOP, which would take a pending SIGCONT away.
+ * Returns 0 or -errno; -EBUSY if there is no such signal, and nothing was run; -ESRCH if the task died.
  */
 int inject_run(struct inject *inject, uint64_t code, uint64_t argument, uint64_t end);
 

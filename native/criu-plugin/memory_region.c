@@ -62,6 +62,21 @@ static int add_command(struct chunk *chunk, size_t i, uint64_t base, int task_fd
 	return 0;
 }
 
+/* The driver takes all keys or none: which one it does not take, is asked one by one. */
+static int hint_keys(const struct driver *driver, int fd, const struct chunk *chunk)
+{
+	int ret = driver->hint_keys(fd, chunk->keys, chunk->count), one = 0;
+
+	for (size_t i = 0; i < chunk->count && ret && !one; i++) {
+		one = driver->hint_keys(fd, &chunk->keys[i], 1);
+		if (one)
+			complain(chunk->regions[i], one);
+	}
+	if (ret && !one)
+		complain(chunk->regions[0], ret);
+	return ret;
+}
+
 static int check_answer(const struct chunk *chunk, size_t i)
 {
 	const PB(MemoryRegion) *mr = chunk->regions[i];
@@ -104,9 +119,10 @@ static int register_chunk(struct late_task *task, const struct restored *restore
 	}
 	if (ret)
 		return ret;
-	ret = restored->driver->hint_keys(fd, chunk->keys, chunk->count);
-	if (!ret)
-		ret = inject_write_at(&task->inject, BATCH_SPACE, chunk->commands, size);
+	ret = hint_keys(restored->driver, fd, chunk);
+	if (ret)
+		return ret;
+	ret = inject_write_at(&task->inject, BATCH_SPACE, chunk->commands, size);
 	if (!ret)
 		ret = batch_run(&task->inject, chunk->calls, chunk->count);
 	if (!ret)

@@ -46,6 +46,25 @@ static int status_number(pid_t pid, const char *name, uint64_t *value)
 	return ret;
 }
 
+int task_pending(pid_t tid, uint64_t *signals)
+{
+	FILE *file = task_open(tid, "status");
+	int left = 2;
+	char line[512];
+
+	if (!file)
+		return -errno;
+	*signals = 0;
+	while (left && fgets(line, sizeof(line), file)) {
+		if (strncmp(line, "SigPnd:", 7) && strncmp(line, "ShdPnd:", 7))
+			continue;
+		*signals |= strtoull(line + 7, NULL, 16);
+		left--;
+	}
+	fclose(file);
+	return left ? -ENOENT : 0;
+}
+
 int task_inner_pid(pid_t pid, uint32_t *inner)
 {
 	uint64_t number;

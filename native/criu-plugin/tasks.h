@@ -12,6 +12,9 @@
 /* A file of /proc/PID, for reading, or NULL and errno. */
 FILE *task_open(pid_t pid, const char *name);
 
+/* Signals that wait for thread @tid, or for its process: bit 0 is signal 1. 0 or -errno. */
+int task_pending(pid_t tid, uint64_t *signals);
+
 /* The pid as the process itself sees it, which a restore keeps. 0 or -errno. */
 int task_inner_pid(pid_t pid, uint32_t *inner);
 

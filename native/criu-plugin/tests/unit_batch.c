@@ -145,6 +145,49 @@ static void keeps_a_stop(void)
 	waitpid(pid, NULL, 0);
 }
 
+/* Signals that wait for it are there afterwards: SIGCONT, which a stop would take away, and those that could end the calls. */
+static void keeps_signals(bool all)
+{
+	static const int sent[] = { SIGCONT, SIGURG, SIGWINCH, SIGIO, SIGUSR2, SIGUSR1 };
+	struct batch_call calls[2] = { { SYS_getppid, { 0 } }, { SYS_getppid, { 0 } } };
+	const size_t count = all ? sizeof(sent) / sizeof(sent[0]) : 3;
+	uint64_t blocked = ~0ULL, before, after;
+	pid_t pid = stopped_child();
+	struct inject inject;
+
+	CHECK(!ptrace(PTRACE_SETSIGMASK, pid, sizeof(blocked), &blocked));
+	for (size_t i = 0; i < count; i++)
+		CHECK(!kill(pid, sent[i]));
+	CHECK(!task_pending(pid, &before) && before & 1ULL << (SIGCONT - 1));
+	CHECK(!inject_begin(&inject, pid));
+	CHECK(!batch_run(&inject, calls, 2));
+	CHECK(calls[0].number == getpid() && calls[1].number == getpid());
+	CHECK(!inject_end(&inject));
+	CHECK(!task_pending(pid, &after) && after == before);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* A process that has come to its limit on memory has no room for ours. */
+static void has_scratch_memory(int which)
+{
+	struct batch_call call = { SYS_getppid, { 0 } };
+	struct rlimit limit, low, after;
+	pid_t pid = stopped_child();
+	struct inject inject;
+
+	CHECK(!prlimit(pid, which, NULL, &limit));
+	low = limit;
+	low.rlim_cur = 4096;
+	CHECK(!prlimit(pid, which, &low, NULL));
+	CHECK(!inject_begin(&inject, pid));
+	CHECK(!prlimit(pid, which, NULL, &after) && after.rlim_cur == 4096);
+	CHECK(!batch_run(&inject, &call, 1) && call.number == getpid());
+	CHECK(!inject_end(&inject));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 static void ends_with_its_task(void)
 {
 	struct batch_call calls[2] = { { SYS_getppid, { 0 } }, { SYS_exit_group, { 3 } } };
@@ -162,5 +205,9 @@ void unit_batch(void)
 	runs(true);
 	runs(false);
 	keeps_a_stop();
+	has_scratch_memory(RLIMIT_AS);
+	has_scratch_memory(RLIMIT_DATA);
+	keeps_signals(false);
+	keeps_signals(true);
 	ends_with_its_task();
 }

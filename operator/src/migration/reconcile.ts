@@ -23,7 +23,7 @@ import { nodesKeeping } from '../networks/pod-address.ts';
 import { askedFor, keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
 import { hostOf } from '../host-pins.ts';
 import { toOf, type PolicyLimits } from '../moves/limits.ts';
-import { queuedSeldom } from '../requests/queue-looks.ts';
+import { queuedSeldom } from '../requests/queued-seldom.ts';
 import { isHandingOver } from '../requests/blackout-looks.ts';
 import { ownTarget } from '../requests/handover.ts';
 import { competingRequests, seenCompeting } from '../requests/competing-requests.ts';

@@ -3,8 +3,6 @@
 // would cost two more reads: with 500 requests that wait, more than all moves under way together.
 import { isDeepStrictEqual } from 'node:util';
 import { isFinished, type MigrationRequest } from '../../../crds/src/index.ts';
-import type { Parts } from '../../../kube/src/index.ts';
-import type { Dependencies } from './dependencies.ts';
 import { queueCause, queuePollMs, type MovesSeen } from '../moves/limits.ts';
 
 interface Look {
@@ -44,29 +42,4 @@ export class QueueLooks {
   forget(uid: string): void {
     this.#looks.delete(uid);
   }
-}
-
-interface Read {
-  readonly request: MigrationRequest;
-  /** Absent: watches have brought it. */
-  readonly readAt?: number | undefined;
-}
-
-/** The same reconciler, but for requests that wait and were looked at a short time ago. */
-export function queuedSeldom<
-  O extends Read,
-  P extends Pick<Parts<O, never, unknown>, 'idleMs' | 'done'>,
->({ watched, moves, queueLooks }: Dependencies, parts: P): P {
-  return {
-    ...parts,
-    idleMs: (key: string, now: number) => {
-      const request = watched?.migrations.get(key);
-      const idleMs = request?.status?.queue && queueLooks.idleMs(request, moves.look(request), now);
-      return idleMs ?? parts.idleMs?.(key, now);
-    },
-    done: (observed: O) => {
-      if (observed.readAt !== undefined) queueLooks.looked(observed.request, observed.readAt);
-      parts.done?.(observed);
-    },
-  };
 }
