@@ -207,19 +207,28 @@ describe('a pod that moves twice', () => {
     controller: { ...controller, handover: 'ByName' },
   };
   const owner = { ...controller, controller: true };
+  const owned = pod({ metadata: { ownerReferences: [owner] } });
   const plan = (has: Has): MigrationPlan =>
-    decideMigration(
-      asked(has, {
-        status: { source },
-        sourcePod: pod({ metadata: { ownerReferences: [owner] } }),
-      }),
-      NOW,
-    );
+    decideMigration(asked(has, { status: { source }, sourcePod: owned }), NOW);
 
   it('needs a second node with the memory, where it ends', () => {
     expect(plan({ b: enough, c: 0, d: enough }).status?.target).toMatchObject({ nodeName: 'b' });
-    expect(plan({ b: enough, c: 0, d: 0 }).effects).toMatchObject([
-      { type: 'ProposeAbort', reason: 'NotEnoughMemory' },
+    expect(plan({ b: enough, c: 0, d: 0 }).effects).toEqual([
+      {
+        type: 'ProposeAbort',
+        reason: 'NotEnoughMemory',
+        message: expect.stringMatching(
+          /memory on both: node c has 0 bytes of memory .*, and 1 more are like it\. Free memory there/,
+        ) as string,
+      },
+    ]);
+  });
+
+  it('waits where only other moves keep the second node from it', () => {
+    const more = { taken: { c: 1 }, status: { source }, sourcePod: owned };
+    const seen = asked({ b: enough, c: enough, d: 0 }, more);
+    expect([ready(decideMigration(seen, NOW)), effects(decideMigration(seen, NOW))]).toEqual([
+      ...['Unknown NotEnoughMemory', []],
     ]);
   });
 });

@@ -166,10 +166,8 @@ function targetQuestion(observed: Observed, pod: Pod): NodeQuestion {
     isBusy: (name) => isTaken(name, moves, policy && applied(policy)),
     scheduling: withoutPlacement(pod),
     excludes: (node) =>
-      missingFamily(pod, nodes, node) ??
-      lacksHostName(named, node) ??
-      isEmptied?.(node) ??
-      lacksRoom(memory, node.metadata.name, needed),
+      missingFamily(pod, nodes, node) ?? lacksHostName(named, node) ?? isEmptied?.(node),
+    lacksMemory: (node) => lacksRoom(memory, node.metadata.name, needed),
   };
 }
 
