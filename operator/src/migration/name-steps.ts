@@ -8,11 +8,13 @@ import {
   waitsForNode,
   waitsForNodeReason,
   type MigrationRequest,
+  type PodMemory,
   type SecondMove,
 } from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
 import { isFull, mayBeFull, queueCause, queueMessage, type Move } from '../moves/limits.ts';
 import { withoutPlacement } from '../nodes/fitness.ts';
+import { lacksRoomBeside } from '../nodes/memory-seen.ts';
 import type { NodeQuestion } from '../nodes/node-choice.ts';
 import { keptMessage, ownTarget, type CommittedWork } from '../requests/handover.ts';
 import { sentences } from '../requests/message.ts';
@@ -167,9 +169,9 @@ function moveOn(observed: Observed, landing: Pod, now: number): Work {
   const attempt = (record?.attempt ?? 0) + 1;
   const failure = second && summaryOf(second)?.message;
   if (second && now < (observed.secondFinished?.since ?? now) + retryMs(attempt)) {
-    return waits(
-      sentences([failure, `${landing.metadata.name} runs on; the operator tries again.`]),
-    );
+    const why = sentences([failure, `${landing.metadata.name} runs on; the operator tries again.`]);
+    const isShort = summaryOf(second)?.reason === 'NotEnoughMemory';
+    return isShort ? waitsLong(observed, landing, why) : waits(why);
   }
   const node = endOf(observed, landing, attempt);
   if ('reason' in node) return waitsLong(observed, landing, sentences([failure, node.message]));
@@ -202,7 +204,7 @@ function endOf(
   landing: Pod,
   attempt: number,
 ): { readonly name: string } | Refusal {
-  const { request, moves, nodes, load } = observed;
+  const { request, moves, nodes, load, memory } = observed;
   const { source, policy } = request.status ?? {};
   const { targetNodeName: wanted } = request.spec;
   const from = landing.spec.nodeName;
@@ -212,6 +214,7 @@ function endOf(
     seed: `${request.metadata.uid} ${attempt}`,
     isBusy: (name) => isTaken(name, moves, policy),
     scheduling: withoutPlacement(landing),
+    lacksMemory: lacksRoomBeside(memory, from, neededBy(observed)),
   });
   const choose = (isTaken: typeof isFull): Node | Refusal => {
     const asked = question(isTaken);
@@ -230,6 +233,12 @@ function endOf(
   const node = isHeld ? choose(isFull) : free;
   return 'reason' in node ? noNode(observed, landing, node) : { name: node.metadata.name };
 }
+
+/** As the attempt before has found it, or else the first move. */
+const neededBy = ({ request, secondMove }: Observed): PodMemory | undefined =>
+  secondMove?.status?.sourceAgent?.memory ??
+  request.status?.sourceAgent?.memory ??
+  request.status?.target?.memory;
 
 /** For users: what a landing pod waits for. */
 function noNode({ request }: Observed, { metadata, spec }: Pod, why: Refusal): Refusal {

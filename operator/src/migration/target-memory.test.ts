@@ -233,6 +233,18 @@ describe('a pod that moves twice', () => {
   });
 });
 
+describe('a landing pod that comes back to its own node', () => {
+  it('needs no memory there, as it has it', () => {
+    const placed = { nodeName: 'a', podName: 'p', podUID: 'pod-uid', standsInFor: 'web-0' };
+    const controller = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web', uid: 's-uid' };
+    const source = { ...placed, controller: { ...controller, handover: 'ByName' } };
+    const more = { status: { source }, spec: { targetNodeName: 'a' } };
+    const plan = decideMigration(asked({ a: 0, b: enough, c: 0, d: 0 }, more), NOW);
+    expect(plan.effects).toEqual([]);
+    expect(targetOf(plan)).toMatchObject({ nodeName: 'b', memory: needs });
+  });
+});
+
 describe('a target’s agent that has too little memory at the last look', () => {
   const message = 'Node b has 1 GiB (1073741824 bytes) of memory available.';
   const refused = (refuses: string, more: Record<string, unknown> = {}): Observed =>

@@ -124,6 +124,65 @@ describe('a landing pod', () => {
   });
 });
 
+describe('a landing pod on b, and nodes that lack the memory for it', () => {
+  const GIB = 2 ** 30;
+  const memory = (has: Record<string, number>): Observed['memory'] => ({
+    of: (name) => {
+      const available = has[name];
+      if (available === undefined) return undefined;
+      return { available, hugePages: new Map(), keepsImages: false };
+    },
+    taken: () => 0,
+  });
+  const needs = { bytes: 4 * GIB };
+  const look = (parts: Partial<Observed>, more: object = {}): Observed =>
+    see({
+      request: accepted({
+        ...{ source, decision: decision('Committed'), deadlines: { confirmation: at(300) } },
+        sourceAgent: { state: 'Gone', memory: needs },
+        targetAgent: { state: 'Running', resumedAt: at(-60) },
+        ...more,
+      }),
+      ...{ sourcePod: undefined, nodes, nameTrial: 'reserved' },
+      targetPod: landing(ready, { ownerReferences: [] }),
+      ...parts,
+    });
+
+  it.each<[string, Record<string, number>, string | undefined]>([
+    ['goes to the further node that has it', { a: 0, b: 0, c: 5 * GIB }, 'c'],
+    ['comes back by way of the source’s node if only that has it', { a: 5 * GIB, b: 0, c: 1 }, 'b'],
+    ['waits if none has it', { a: 0, b: 0, c: 1 }, undefined],
+  ])('%s', (_name, has, end) => {
+    const plan = decideMigration(look({ memory: memory(has) }), NOW);
+    expect(plan.status?.secondMove?.nodeName).toBe(end);
+    expect(summary(plan)).toBe(`Unknown ${end === undefined ? 'NoNodeForName' : 'Committed'}`);
+    if (end === undefined)
+      expect(message(plan)).toMatch(
+        /node a has 0 bytes of memory available.*, and 1 more are like it/,
+      );
+  });
+
+  it('goes by what it has come to since the first move', () => {
+    const failure = { ...succeeded('False', 'NotEnoughMemory'), message: 'Too little.' };
+    const secondMove = migration({
+      metadata: { name: 'second', uid: 'second-uid' },
+      status: {
+        sourceAgent: { state: 'Resumed', memory: { bytes: 8 * GIB } },
+        conditions: [failure],
+      },
+    });
+    const record = { secondMove: { requestName: 'second', attempt: 1, nodeName: 'c' } };
+    const seen = look({ memory: memory({ a: 0, c: 5 * GIB }), secondMove }, record);
+    const early = decideMigration(seen, NOW + 9_999);
+    expect([effects(early), summary(early)]).toEqual([[], 'Unknown NoNodeForName']);
+    expect(message(early)).toMatch(/^Too little\. p-reque runs on/);
+    const plan = decideMigration(seen, NOW + 10_000);
+    expect([effects(plan), summary(plan)]).toEqual([[], 'Unknown NoNodeForName']);
+    const more = { ...seen, memory: memory({ a: 0, c: 9 * GIB }) };
+    expect(effects(decideMigration(more, NOW + 10_000))).toEqual(['CreateSecondMove']);
+  });
+});
+
 describe('the second move', () => {
   const first = accepted({
     source,

@@ -19,7 +19,7 @@ import {
   type NodeQuestion,
   type Nodes,
 } from '../nodes/node-choice.ts';
-import { lacksRoom } from '../nodes/memory-seen.ts';
+import { lacksRoomBeside } from '../nodes/memory-seen.ts';
 import { emptiedBy } from '../nodes/emptied.ts';
 import { withoutPlacement } from '../nodes/fitness.ts';
 import { holdsMs, isFull, mayBeFull } from '../moves/limits.ts';
@@ -167,7 +167,7 @@ function targetQuestion(observed: Observed, pod: Pod): NodeQuestion {
     scheduling: withoutPlacement(pod),
     excludes: (node) =>
       missingFamily(pod, nodes, node) ?? lacksHostName(named, node) ?? isEmptied?.(node),
-    lacksMemory: (node) => lacksRoom(memory, node.metadata.name, needed),
+    lacksMemory: lacksRoomBeside(memory, pod.spec.nodeName, needed),
   };
 }
 
