@@ -14,7 +14,7 @@ import {
 import type { Node, Pod } from '../../../kube/src/index.ts';
 import { isFull, mayBeFull, queueCause, queueMessage, type Move } from '../moves/limits.ts';
 import { withoutPlacement } from '../nodes/fitness.ts';
-import { lacksRoomBeside } from '../nodes/memory-seen.ts';
+import { lacksRoomBeside, staleMs } from '../nodes/memory-seen.ts';
 import type { NodeQuestion } from '../nodes/node-choice.ts';
 import { keptMessage, ownTarget, type CommittedWork } from '../requests/handover.ts';
 import { sentences } from '../requests/message.ts';
@@ -174,13 +174,27 @@ function moveOn(observed: Observed, landing: Pod, now: number): Work {
     return isShort ? waitsLong(observed, landing, why) : waits(why);
   }
   const node = endOf(observed, landing, attempt);
-  if ('reason' in node) return waitsLong(observed, landing, sentences([failure, node.message]));
+  if ('reason' in node) {
+    const why = sentences([failure, node.message]);
+    const mayFit =
+      isSettling(observed, now) && !('reason' in endOf(regardless(observed), landing, attempt));
+    return mayFit ? waits(why) : waitsLong(observed, landing, why);
+  }
   const next = { requestName: secondName(request, attempt), attempt, nodeName: node.name };
   const move = returnOf(request, landing, next);
   const cause = move && queueCause(move, seen);
   if (cause) return waitsLong(observed, landing, queueMessage(cause, move, seen));
   return { effects: [{ type: 'CreateSecondMove', ...next }], secondMove: next };
 }
+
+/** Whether the node that the pod has left may have more memory than its agent has said, and the request still has its place. */
+function isSettling({ request }: Observed, now: number): boolean {
+  const { targetAgent, decision } = request.status ?? {};
+  const since = targetAgent?.resumedAt ?? decision?.time ?? '';
+  return !waitsForNode(request) && now < Date.parse(since) + staleMs;
+}
+
+const regardless = (observed: Observed): Observed => ({ ...observed, memory: undefined });
 
 /**
  * A request that has given up its place in the limits needs one again for its next second move.

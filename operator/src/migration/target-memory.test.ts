@@ -245,6 +245,30 @@ describe('a landing pod that comes back to its own node', () => {
   });
 });
 
+describe('a landing pod that goes to a node which it has just left', () => {
+  const placed = { nodeName: 'a', podName: 'p', podUID: 'pod-uid', standsInFor: 'web-0' };
+  const controller = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web', uid: 's-uid' };
+  const named = { controller: { ...controller, handover: 'ByName' } };
+  const status = { target: { podName: 'web-0', nodeName: 'b' } };
+  const spec = { targetNodeName: 'b' };
+  const plan = (source: object, now: number): MigrationPlan =>
+    decideMigration(asked({ b: 0 }, { status: { ...status, source }, spec }), now);
+  const stood = { ...placed, ...named };
+
+  it('waits until the node’s agent has looked since', () => {
+    const early = plan(stood, NOW + 29_000);
+    expect([effects(early), ready(early)]).toEqual([[], 'Unknown NotEnoughMemory']);
+    expect(early.requeueAfterMs).toBeLessThanOrEqual(3000);
+    expect(textOf(early)).toMatch(/has 0 bytes .* as the pod may have been there/);
+    expect(plan(stood, NOW + 30_000).effects).toMatchObject([{ reason: 'NotEnoughMemory' }]);
+  });
+
+  it('of another pod is not waited for', () => {
+    const { standsInFor: _, ...own } = placed;
+    expect(plan(own, NOW).effects).toMatchObject([{ reason: 'NotEnoughMemory' }]);
+  });
+});
+
 describe('a target’s agent that has too little memory at the last look', () => {
   const message = 'Node b has 1 GiB (1073741824 bytes) of memory available.';
   const refused = (refuses: string, more: Record<string, unknown> = {}): Observed =>

@@ -162,6 +162,20 @@ describe('a landing pod on b, and nodes that lack the memory for it', () => {
       );
   });
 
+  it('keeps its place while the node that it has left may have more than its agent has said', () => {
+    const targetAgent = { state: 'Running', resumedAt: at(-29) };
+    const seen = look({ memory: memory({ a: 0, c: 1 }) }, { targetAgent });
+    expect(summary(decideMigration(seen, NOW))).toBe('Unknown Committed');
+    expect(summary(decideMigration(seen, NOW + 1000))).toBe('Unknown NoNodeForName');
+    const cordoned = {
+      ...seen,
+      nodes: nodes.map(({ metadata: { name } }) => node(name, { cordoned: true })),
+    };
+    expect(summary(decideMigration(cordoned, NOW)), 'which does not matter').toBe(
+      'Unknown NoNodeForName',
+    );
+  });
+
   it('goes by what it has come to since the first move', () => {
     const failure = { ...succeeded('False', 'NotEnoughMemory'), message: 'Too little.' };
     const secondMove = migration({

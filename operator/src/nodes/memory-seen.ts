@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the operator knows of the nodes' memory when it decides on a request.
-import { lacksMemory, type NodeMemory, type PodMemory } from '../../../crds/src/index.ts';
+import {
+  agentLease,
+  lacksMemory,
+  type NodeMemory,
+  type PodMemory,
+} from '../../../crds/src/index.ts';
 import type { Node } from '../../../kube/src/index.ts';
+
+/** Two renewals of the Lease with which a node's agent says it: one may have been on its way. */
+export const staleMs = 2 * agentLease.renewSeconds * 1000;
 
 export interface MemorySeen {
   /** Of a node, some seconds ago; undefined: its agent does not say, as one of an earlier version. */
