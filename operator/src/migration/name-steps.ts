@@ -52,6 +52,13 @@ function waitsLong({ request }: Observed, landing: Pod, waitsFor: string): Work 
     : { ...waits(waitsFor), reason: waitsForNodeReason };
 }
 
+/** For a request that has been committed. Where its own landing pod waits for a node, neither of the two is under way. */
+function waitsFor(second: MigrationRequest): Work {
+  if (!waitsForNode(second)) return waits(movesOn(second));
+  const why = sentences([movesOn(second), summaryOf(second)?.message]);
+  return { ...waits(why), reason: waitsForNodeReason };
+}
+
 /** Whether the blackout may not begin yet, because the name is not known to be reserved. */
 export function awaitsName({ request, nameTrial }: Observed): boolean {
   return isFirstMove(request) && nameTrial !== 'reserved';
@@ -65,9 +72,7 @@ export const nameMessage = ({ request, nameTrial = 'it was not tried' }: Observe
 export function afterFirstMove(observed: Observed, isTargetLost: boolean, now: number): Work {
   const { request, secondMove: second } = observed;
   if (second?.status?.decision?.outcome === 'Committed') {
-    return isFinished(second)
-      ? { effects: [], outcome: outcomeOf(second) }
-      : waits(movesOn(second));
+    return isFinished(second) ? { effects: [], outcome: outcomeOf(second) } : waitsFor(second);
   }
   const landing = ownTarget(observed);
   const arrived = landing ? undefined : hasArrived(observed);
@@ -154,24 +159,29 @@ function moveOn(observed: Observed, landing: Pod, now: number): Work {
   const podName = nameOf(request);
   const named = namedPod(observed);
   const record = request.status?.secondMove;
+  // One that has given up its place in the limits gets none by another reason to wait.
+  const hasNoPlace = waitsForNode(request);
+  const stays = (why: string): Work =>
+    hasNoPlace ? waitsLong(observed, landing, why) : waits(why);
   if (second && !isFinished(second)) return waits(movesOn(second));
   // The target of a second move that was aborted is gone before that request has ended.
   if (named) {
-    return waits(
+    return stays(
       `Another pod has the name ${podName}, and Sealift has not made it (UID ${named.metadata.uid}). Pod ${landing.metadata.name} has the memory. Delete pod ${podName}, then the operator continues.`,
     );
   }
   if (!isReady(landing)) {
     const { name } = landing.metadata;
-    return waits(`Pod ${name} stands in for pod ${podName}. It moves on once it is ready.`);
+    return stays(`Pod ${name} stands in for pod ${podName}. It moves on once it is ready.`);
   }
-  if (record && !second) return { effects: [{ type: 'CreateSecondMove', ...record }] };
+  if (record && !second && !hasNoPlace)
+    return { effects: [{ type: 'CreateSecondMove', ...record }] };
   const attempt = (record?.attempt ?? 0) + 1;
   const failure = second && summaryOf(second)?.message;
   if (second && now < (observed.secondFinished?.since ?? now) + retryMs(attempt)) {
     const why = sentences([failure, `${landing.metadata.name} runs on; the operator tries again.`]);
     const isShort = summaryOf(second)?.reason === 'NotEnoughMemory';
-    return isShort ? waitsLong(observed, landing, why) : waits(why);
+    return isShort ? waitsLong(observed, landing, why) : stays(why);
   }
   const node = endOf(observed, landing, attempt);
   if ('reason' in node) {

@@ -15,6 +15,7 @@ import {
   succeeded,
   target,
 } from '../../testing/objects.ts';
+import { MoveQueue } from '../moves/move-queue.ts';
 import { namespaceOwner } from '../target-pod/ownership.ts';
 import { decideMigration } from './decide.ts';
 import { placeOf } from './landing.ts';
@@ -227,6 +228,7 @@ describe('the second move', () => {
       ]);
     });
 
+    const record = { requestName: 'second', attempt: 1, nodeName: 'b' };
     const middle = migration({
       metadata: { name: 'second', uid: 'second-uid', annotations: annotated },
       spec: back,
@@ -273,6 +275,30 @@ describe('the second move', () => {
         NOW,
       );
       expect(next.effects).toEqual([{ type: 'CreateTarget', nodeNames: ['b'], podName: 'p' }]);
+    });
+
+    it('counts as under way no more than its first one while its landing pod waits', () => {
+      const cordoned = [node('a'), node('b', { cordoned: true })];
+      const free = target('second-uid', {
+        metadata: { name: 'p-secon', labels: {}, ownerReferences: [] },
+        status: { ...ready, containerStatuses: [container({ running: {} }, { ready: true })] },
+        spec: { nodeName: 'a' },
+      });
+      const own = seen({ nodes: cordoned, targetPod: free });
+      const { request: waiting } = published(own, decideMigration(own, NOW));
+      const before = see({
+        request: accepted({ ...first.status, secondMove: record }),
+        ...{ sourcePod: undefined, targetPod: undefined, nodes: cordoned, secondMove: waiting },
+      });
+      const plan = decideMigration(before, NOW);
+      expect([effects(plan), summary(plan)]).toEqual([[], 'Unknown NoNodeForName']);
+      expect(message(plan)).toMatch(/^MigrationRequest second moves .* Pod p-secon stands in for/);
+      const queue = new MoveQueue();
+      for (const one of [published(before, plan).request, waiting]) queue.update(one, undefined);
+      expect(queue.look(migration()).underWay.total).toBe(0);
+      const { request: going } = published(seen(), decideMigration(seen(), NOW));
+      const next = decideMigration({ ...published(before, plan), secondMove: going }, NOW);
+      expect(summary(next)).toBe('Unknown Committed');
     });
 
     it('touches no other pod that has the name', () => {
