@@ -91,7 +91,9 @@ export function chooseLanding(question: NodeQuestion): Landing | Refusal {
   const short = nodesShort(question);
   if (short) return noLanding(question, idle[0], short);
   const own = question.nodes.find((one) => one.metadata.name === from);
-  const [end, ...others] = wanted === from || !own ? [] : idle.filter((one) => canLeave(one, own));
+  const landsThere = (one: Node): boolean =>
+    !question.without?.has(one.metadata.name) && own !== undefined && canLeave(one, own);
+  const [end, ...others] = wanted === from ? [] : idle.filter(landsThere);
   return end ? { landings: [end, ...others], end } : noLanding(question, idle[0], noNode);
 }
 

@@ -16,6 +16,7 @@ import {
 import { decideMigration } from './decide.ts';
 import { hasRoom, isElsewhere, isReserving } from './target-memory.ts';
 import type { MigrationPlan, Observed } from './types.ts';
+import { chooseAnother } from './validate.ts';
 
 const GIB = 2 ** 30;
 const needs: PodMemory = { bytes: 4 * GIB };
@@ -221,6 +222,37 @@ describe('a pod that moves twice', () => {
           /memory on both: node c has 0 bytes of memory .*, and 1 more are like it\. Free memory there/,
         ) as string,
       },
+    ]);
+  });
+
+  it('lands on nodes that were busy when a node for its end was named', () => {
+    const more = {
+      status: { source, target: { podName: 'p-reque', nodeName: 'c' } },
+      ...{ spec: { targetNodeName: 'b' }, sourcePod: owned },
+    };
+    const seen = asked({ b: enough, c: 0, d: enough }, more);
+    const first = decideMigration(seen, NOW);
+    expect([effects(first), targetOf(first)]).toMatchObject([[], { nodeName: 'd' }]);
+    const next = decideMigration(published(seen, first), NOW);
+    expect(targetOf(next)).toMatchObject({ nodeName: 'd', memory: needs });
+    const none = decideMigration(asked({ b: enough, c: 0, d: 0 }, more), NOW);
+    expect(none.effects, 'and ends nowhere else').toMatchObject([{ type: 'ProposeAbort' }]);
+  });
+
+  it('ends on the node that is named, and does not land there once that has refused it', () => {
+    const triedNodes = [{ nodeName: 'b', podUID: 'x', reason: 'NotEnoughMemory', message: '' }];
+    const status = { source, triedNodes };
+    const more = { status, spec: { targetNodeName: 'b' }, sourcePod: owned };
+    const seen = { ...asked({}, more), nodes: nodes.slice(0, 2) };
+    expect(chooseAnother(seen, new Set(['b']), false)).toMatchObject({ reason: 'NoLandingNode' });
+    const three = { ...seen, nodes: nodes.slice(0, 3) };
+    expect(chooseAnother(three, new Set(['b']), false)).toMatchObject([
+      { metadata: { name: 'c' } },
+    ]);
+    const free = asked({}, { status, sourcePod: owned });
+    const busy = new Set(['d']);
+    expect(chooseAnother({ ...free, nodes: nodes.slice(0, 2) }, busy, false)).toMatchObject([
+      { metadata: { name: 'b' } },
     ]);
   });
 

@@ -118,8 +118,10 @@ function narrowed({ nodes }: Observed, names: readonly string[]): Partial<Target
   return { candidates: undefined, ...placementOn([first, ...others]) };
 }
 
+/** Of a pod that moves twice the user names the end alone. */
 function otherNodes(observed: Observed): Nodes | undefined {
-  if (observed.request.spec.targetNodeName !== undefined) return undefined;
+  const { request } = observed;
+  if (request.spec.targetNodeName !== undefined && !isLandingMove(request)) return undefined;
   const nodes = chooseAnother(observed, tried(observed), false);
   return 'reason' in nodes ? undefined : nodes;
 }

@@ -227,9 +227,8 @@ export function chooseAnother(
   if (!sourcePod) return { reason: 'SourceGone', message: 'The source pod was deleted.' };
   const others = new Set([...without, ...full]);
   if (!isLandingMove(request)) return chooseTargets(observed, sourcePod, undefined, others);
-  const { nodeName: own } = request.status?.source ?? {};
-  // It comes back to its own node, wherever it lands.
-  const wanted = request.spec.targetNodeName === own ? own : undefined;
+  // It ends on the node that the user names, wherever it lands.
+  const wanted = request.spec.targetNodeName;
   const chosen = chooseLanding({ ...targetQuestion(observed, sourcePod), wanted, without: others });
   return 'reason' in chosen ? chosen : alike(observed, sourcePod, chosen.landings);
 }
