@@ -155,33 +155,43 @@ function giveUp(observed: Observed, landing: Pod | undefined, restart: string | 
 }
 
 function moveOn(observed: Observed, landing: Pod, now: number): Work {
-  const { request, secondMove: second, moves: seen } = observed;
+  const { request, secondMove: second } = observed;
   const podName = nameOf(request);
   const named = namedPod(observed);
   const record = request.status?.secondMove;
-  // One that has given up its place in the limits gets none by another reason to wait.
-  const hasNoPlace = waitsForNode(request);
-  const stays = (why: string): Work =>
-    hasNoPlace ? waitsLong(observed, landing, why) : waits(why);
   if (second && !isFinished(second)) return waits(movesOn(second));
   // The target of a second move that was aborted is gone before that request has ended.
   if (named) {
-    return stays(
+    return staysOn(
+      observed,
+      landing,
       `Another pod has the name ${podName}, and Sealift has not made it (UID ${named.metadata.uid}). Pod ${landing.metadata.name} has the memory. Delete pod ${podName}, then the operator continues.`,
     );
   }
   if (!isReady(landing)) {
     const { name } = landing.metadata;
-    return stays(`Pod ${name} stands in for pod ${podName}. It moves on once it is ready.`);
+    const why = `Pod ${name} stands in for pod ${podName}. It moves on once it is ready.`;
+    return staysOn(observed, landing, why);
   }
-  if (record && !second && !hasNoPlace)
+  if (record && !second && !waitsForNode(request)) {
     return { effects: [{ type: 'CreateSecondMove', ...record }] };
-  const attempt = (record?.attempt ?? 0) + 1;
+  }
+  return nextAttempt(observed, landing, now);
+}
+
+/** One that has given up its place in the limits gets none by another reason to wait. */
+const staysOn = (observed: Observed, landing: Pod, why: string): Work =>
+  waitsForNode(observed.request) ? waitsLong(observed, landing, why) : waits(why);
+
+/** Of a landing pod that is ready. Another attempt follows after a while, if the one before has failed. */
+function nextAttempt(observed: Observed, landing: Pod, now: number): Work {
+  const { request, secondMove: second, moves: seen } = observed;
+  const attempt = (request.status?.secondMove?.attempt ?? 0) + 1;
   const failure = second && summaryOf(second)?.message;
   if (second && now < (observed.secondFinished?.since ?? now) + retryMs(attempt)) {
     const why = sentences([failure, `${landing.metadata.name} runs on; the operator tries again.`]);
     const isShort = summaryOf(second)?.reason === 'NotEnoughMemory';
-    return isShort ? waitsLong(observed, landing, why) : stays(why);
+    return isShort ? waitsLong(observed, landing, why) : staysOn(observed, landing, why);
   }
   const node = endOf(observed, landing, attempt);
   if ('reason' in node) {
