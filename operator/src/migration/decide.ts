@@ -115,7 +115,7 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
   const { source, target, peers } = result;
   const wait = queueUp(observed, draft, {
     from: source.nodeName,
-    ...toOf(target),
+    ...toOf({ target }),
     policy,
   });
   if (wait) return wait;

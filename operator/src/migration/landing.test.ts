@@ -61,6 +61,18 @@ describe('a landing pod', () => {
       {},
       [['b'], 'b'],
     ],
+    [
+      'is not made where it ends if a further node lacks only the memory',
+      [...small, sized('c', '8')],
+      { lacksMemory: ({ metadata }) => (metadata.name === 'c' ? 'has little' : undefined) },
+      'NoLandingNode',
+    ],
+    [
+      'is where it ends if the further node that lacks the memory would not do anyway',
+      [...small, node('c', { cordoned: true, vectors: '8' })],
+      { lacksMemory: ({ metadata }) => (metadata.name === 'c' ? 'has little' : undefined) },
+      [['b'], 'b'],
+    ],
     ['is not made where there is no other node', small.slice(0, 1), {}, 'NoCompatibleNode'],
     [
       'could not come back to the pod’s own node from the bigger one',

@@ -79,38 +79,78 @@ export function secondName({ metadata }: MigrationRequest, attempt: number): str
 /**
  * Nodes for the landing pod, and one where the pod could end. That may be the pod's own, if the user names it; the landing
  * pod's is another one than both. The pod is committed where it lands: only a node from which it could go on will do.
- * Where there is no such node the pod lands on its end, and gets its name by way of its own node (docs/adr/0044).
+ * Where there is no such node the pod lands on its end, and gets its name by way of its own node (docs/adr/0044): not where
+ * one lacks only memory now.
  */
-export function chooseLanding(
-  question: NodeQuestion,
-): { readonly landings: Nodes; readonly end: Node } | Refusal {
+export function chooseLanding(question: NodeQuestion): Landing | Refusal {
   const { from, wanted } = question;
-  const ending = { ...question, mayStay: wanted === from };
-  const idle = chooseNodes(ending);
+  const idle = chooseNodes(ending(question));
   if ('reason' in idle) return idle;
+  const way = wayOver(question, idle);
+  if (way) return way;
+  const short = nodesShort(question);
+  if (short) return noLanding(question, idle[0], short);
+  const own = question.nodes.find((one) => one.metadata.name === from);
+  const landsThere = (one: Node): boolean =>
+    !question.without?.has(one.metadata.name) && own !== undefined && canLeave(one, own);
+  const [end, ...others] = wanted === from ? [] : idle.filter(landsThere);
+  return end ? { landings: [end, ...others], end } : noLanding(question, idle[0], noNode);
+}
+
+interface Landing {
+  readonly landings: Nodes;
+  readonly end: Node;
+}
+
+const ending = (question: NodeQuestion): NodeQuestion => ({
+  ...question,
+  mayStay: question.wanted === question.from,
+});
+
+/** To a further node, and from there to its end. */
+function wayOver(question: NodeQuestion, idle: Nodes): Landing | undefined {
   // Of two nodes that are alike one leads to the other: what fails is bounded by the kinds of nodes.
   for (const end of idle) {
     const landings = landingsFor(question, end);
     if (!('reason' in landings)) return { landings, end };
   }
-  const all = chooseNodes({ ...ending, isBusy: () => false });
+  const all = chooseNodes({ ...ending(question), isBusy: () => false });
   for (const end of 'reason' in all ? [] : all) {
     const landings = idle.includes(end) ? undefined : landingsFor(question, end);
     if (landings && !('reason' in landings)) return { landings, end };
   }
-  const own = question.nodes.find((one) => one.metadata.name === from);
-  const [end, ...others] = wanted === from || !own ? [] : idle.filter((one) => canLeave(one, own));
-  if (end) return { landings: [end, ...others], end };
-  const [first] = idle;
-  const there = first.metadata.name;
+  return undefined;
+}
+
+const noNode =
+  'No node can take it that it could leave again (CPU features, completion vectors). Add a node with Sealift that can take it.';
+
+function noLanding({ from, wanted }: NodeQuestion, end: Node, cause: string): Refusal {
+  const there = end.metadata.name;
   const why =
     wanted === from
       ? `to a further node, and from there back to ${there} under its own name`
       : `to a further node, and from there to ${there} under its own name; or to ${there}, and from there by way of ${from}`;
   return {
     reason: 'NoLandingNode',
-    message: `The pod's controller finds it by its name, so it moves more than once: ${why}. No node can take it that it could leave again (CPU features, completion vectors). Add a node with Sealift that can take it.`,
+    message: `The pod's controller finds it by its name, so it moves more than once: ${why}. ${cause}`,
   };
+}
+
+/** For users: the memory for want of which there is no way over a further node. @returns undefined: that is not the cause */
+function nodesShort(question: NodeQuestion): string | undefined {
+  const { from, nodes, lacksMemory } = question;
+  const roomy = { ...question, lacksMemory: undefined };
+  const all = lacksMemory ? chooseNodes(ending(roomy)) : undefined;
+  if (!all || 'reason' in all || !wayOver(roomy, all)) return undefined;
+  const short = nodes
+    .filter(({ metadata }) => metadata.name !== from)
+    .map((one) => ({ name: one.metadata.name, why: lacksMemory?.(one) }))
+    .filter(({ why }) => why !== undefined);
+  const [first] = short;
+  if (!first) return undefined;
+  const more = short.length > 1 ? `, and ${short.length - 1} more are like it` : '';
+  return `It needs the memory on both: node ${first.name} ${first.why ?? ''}${more}. Free memory there, or add a node with Sealift that has it.`;
 }
 
 const canLeave = (landing: Node, next: Node): boolean => whyNoWay(landing, next) === undefined;

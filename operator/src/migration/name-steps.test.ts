@@ -18,6 +18,7 @@ import {
 import { namespaceOwner } from '../target-pod/ownership.ts';
 import { decideMigration } from './decide.ts';
 import { firstMoveOf, placeOf, secondName } from './landing.ts';
+import { returnOf } from './name-steps.ts';
 import type { Observed } from './types.ts';
 
 const set = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'p', uid: 'set-uid' };
@@ -224,6 +225,22 @@ describe('a landing pod', () => {
     const often = look({ secondMove: second(aborted) }, { secondMove: { ...record, attempt: 40 } });
     expect(effects(decideMigration(often, NOW + 299_999))).toEqual([]);
     expect(effects(decideMigration(often, NOW + 300_000))).toEqual(['CreateSecondMove']);
+  });
+
+  it('chooses anew, and in its turn, if the request of an attempt was removed while it waits', () => {
+    const more = { secondMove: record, conditions: [succeeded('Unknown', 'NoNodeForName')] };
+    const full = { total: 5, out: new Map(), into: new Map() };
+    const seen = look({}, more);
+    const plan = decideMigration({ ...seen, moves: { ...seen.moves, underWay: full } }, NOW);
+    expect(effects(plan)).not.toContain('CreateSecondMove');
+    expect(summary(plan)).toBe('Unknown NoNodeForName');
+    const unready = decideMigration(look({ targetPod: landing({ phase: 'Running' }) }, more), NOW);
+    expect(summary(unready), 'nor does it take a place otherwise').toBe('Unknown NoNodeForName');
+    const cordoned = [node('a'), node('b'), node('c', { cordoned: true }), node('d')];
+    const next = decideMigration({ ...seen, nodes: cordoned }, NOW);
+    expect(next.effects).toMatchObject([{ type: 'CreateSecondMove', attempt: 2, nodeName: 'd' }]);
+    const { request, targetPod } = seen;
+    expect(returnOf(request, targetPod, next.status?.secondMove)).toMatchObject({ to: 'd' });
   });
 
   it.each<[string, Partial<Observed>, object, string, RegExp]>([

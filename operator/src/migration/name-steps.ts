@@ -8,11 +8,13 @@ import {
   waitsForNode,
   waitsForNodeReason,
   type MigrationRequest,
+  type PodMemory,
   type SecondMove,
 } from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
 import { isFull, mayBeFull, queueCause, queueMessage, type Move } from '../moves/limits.ts';
 import { withoutPlacement } from '../nodes/fitness.ts';
+import { lacksRoomBeside, staleMs } from '../nodes/memory-seen.ts';
 import type { NodeQuestion } from '../nodes/node-choice.ts';
 import { keptMessage, ownTarget, type CommittedWork } from '../requests/handover.ts';
 import { sentences } from '../requests/message.ts';
@@ -50,6 +52,13 @@ function waitsLong({ request }: Observed, landing: Pod, waitsFor: string): Work 
     : { ...waits(waitsFor), reason: waitsForNodeReason };
 }
 
+/** For a request that has been committed. Where its own landing pod waits for a node, neither of the two is under way. */
+function waitsFor(second: MigrationRequest): Work {
+  if (!waitsForNode(second)) return waits(movesOn(second));
+  const why = sentences([movesOn(second), summaryOf(second)?.message]);
+  return { ...waits(why), reason: waitsForNodeReason };
+}
+
 /** Whether the blackout may not begin yet, because the name is not known to be reserved. */
 export function awaitsName({ request, nameTrial }: Observed): boolean {
   return isFirstMove(request) && nameTrial !== 'reserved';
@@ -63,9 +72,7 @@ export const nameMessage = ({ request, nameTrial = 'it was not tried' }: Observe
 export function afterFirstMove(observed: Observed, isTargetLost: boolean, now: number): Work {
   const { request, secondMove: second } = observed;
   if (second?.status?.decision?.outcome === 'Committed') {
-    return isFinished(second)
-      ? { effects: [], outcome: outcomeOf(second) }
-      : waits(movesOn(second));
+    return isFinished(second) ? { effects: [], outcome: outcomeOf(second) } : waitsFor(second);
   }
   const landing = ownTarget(observed);
   const arrived = landing ? undefined : hasArrived(observed);
@@ -148,37 +155,66 @@ function giveUp(observed: Observed, landing: Pod | undefined, restart: string | 
 }
 
 function moveOn(observed: Observed, landing: Pod, now: number): Work {
-  const { request, secondMove: second, moves: seen } = observed;
+  const { request, secondMove: second } = observed;
   const podName = nameOf(request);
   const named = namedPod(observed);
   const record = request.status?.secondMove;
   if (second && !isFinished(second)) return waits(movesOn(second));
   // The target of a second move that was aborted is gone before that request has ended.
   if (named) {
-    return waits(
+    return staysOn(
+      observed,
+      landing,
       `Another pod has the name ${podName}, and Sealift has not made it (UID ${named.metadata.uid}). Pod ${landing.metadata.name} has the memory. Delete pod ${podName}, then the operator continues.`,
     );
   }
   if (!isReady(landing)) {
     const { name } = landing.metadata;
-    return waits(`Pod ${name} stands in for pod ${podName}. It moves on once it is ready.`);
+    const why = `Pod ${name} stands in for pod ${podName}. It moves on once it is ready.`;
+    return staysOn(observed, landing, why);
   }
-  if (record && !second) return { effects: [{ type: 'CreateSecondMove', ...record }] };
-  const attempt = (record?.attempt ?? 0) + 1;
+  if (record && !second && !waitsForNode(request)) {
+    return { effects: [{ type: 'CreateSecondMove', ...record }] };
+  }
+  return nextAttempt(observed, landing, now);
+}
+
+/** One that has given up its place in the limits gets none by another reason to wait. */
+const staysOn = (observed: Observed, landing: Pod, why: string): Work =>
+  waitsForNode(observed.request) ? waitsLong(observed, landing, why) : waits(why);
+
+/** Of a landing pod that is ready. Another attempt follows after a while, if the one before has failed. */
+function nextAttempt(observed: Observed, landing: Pod, now: number): Work {
+  const { request, secondMove: second, moves: seen } = observed;
+  const attempt = (request.status?.secondMove?.attempt ?? 0) + 1;
   const failure = second && summaryOf(second)?.message;
   if (second && now < (observed.secondFinished?.since ?? now) + retryMs(attempt)) {
-    return waits(
-      sentences([failure, `${landing.metadata.name} runs on; the operator tries again.`]),
-    );
+    const why = sentences([failure, `${landing.metadata.name} runs on; the operator tries again.`]);
+    const isShort = summaryOf(second)?.reason === 'NotEnoughMemory';
+    return isShort ? waitsLong(observed, landing, why) : staysOn(observed, landing, why);
   }
   const node = endOf(observed, landing, attempt);
-  if ('reason' in node) return waitsLong(observed, landing, sentences([failure, node.message]));
+  if ('reason' in node) {
+    const why = sentences([failure, node.message]);
+    const mayFit =
+      isSettling(observed, now) && !('reason' in endOf(regardless(observed), landing, attempt));
+    return mayFit ? waits(why) : waitsLong(observed, landing, why);
+  }
   const next = { requestName: secondName(request, attempt), attempt, nodeName: node.name };
   const move = returnOf(request, landing, next);
   const cause = move && queueCause(move, seen);
   if (cause) return waitsLong(observed, landing, queueMessage(cause, move, seen));
   return { effects: [{ type: 'CreateSecondMove', ...next }], secondMove: next };
 }
+
+/** Whether the node that the pod has left may have more memory than its agent has said, and the request still has its place. */
+function isSettling({ request }: Observed, now: number): boolean {
+  const { targetAgent, decision } = request.status ?? {};
+  const since = targetAgent?.resumedAt ?? decision?.time ?? '';
+  return !waitsForNode(request) && now < Date.parse(since) + staleMs;
+}
+
+const regardless = (observed: Observed): Observed => ({ ...observed, memory: undefined });
 
 /**
  * A request that has given up its place in the limits needs one again for its next second move.
@@ -202,7 +238,7 @@ function endOf(
   landing: Pod,
   attempt: number,
 ): { readonly name: string } | Refusal {
-  const { request, moves, nodes, load } = observed;
+  const { request, moves, nodes, load, memory } = observed;
   const { source, policy } = request.status ?? {};
   const { targetNodeName: wanted } = request.spec;
   const from = landing.spec.nodeName;
@@ -212,6 +248,7 @@ function endOf(
     seed: `${request.metadata.uid} ${attempt}`,
     isBusy: (name) => isTaken(name, moves, policy),
     scheduling: withoutPlacement(landing),
+    lacksMemory: lacksRoomBeside(memory, from, neededBy(observed)),
   });
   const choose = (isTaken: typeof isFull): Node | Refusal => {
     const asked = question(isTaken);
@@ -230,6 +267,12 @@ function endOf(
   const node = isHeld ? choose(isFull) : free;
   return 'reason' in node ? noNode(observed, landing, node) : { name: node.metadata.name };
 }
+
+/** As the attempt before has found it, or else the first move. */
+const neededBy = ({ request, secondMove }: Observed): PodMemory | undefined =>
+  secondMove?.status?.sourceAgent?.memory ??
+  request.status?.sourceAgent?.memory ??
+  request.status?.target?.memory;
 
 /** For users: what a landing pod waits for. */
 function noNode({ request }: Observed, { metadata, spec }: Pod, why: Refusal): Refusal {

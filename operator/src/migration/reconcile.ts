@@ -225,7 +225,7 @@ async function publish(
   };
   const write = (): Promise<boolean> => publishStatus(dependencies, update, context);
   const { policy } = status;
-  const move = { from: source?.nodeName ?? '', ...toOf(status.target), policy };
+  const move = { from: source?.nodeName ?? '', ...toOf({ target: status.target }), policy };
   // A second move has its turn with the first one.
   const waitsItsTurn = accepted !== undefined && accepted.standsInFor === undefined;
   const back = returnOf(request, target, status.secondMove);

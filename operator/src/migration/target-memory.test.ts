@@ -16,6 +16,7 @@ import {
 import { decideMigration } from './decide.ts';
 import { hasRoom, isElsewhere, isReserving } from './target-memory.ts';
 import type { MigrationPlan, Observed } from './types.ts';
+import { chooseAnother } from './validate.ts';
 
 const GIB = 2 ** 30;
 const needs: PodMemory = { bytes: 4 * GIB };
@@ -207,20 +208,96 @@ describe('a pod that moves twice', () => {
     controller: { ...controller, handover: 'ByName' },
   };
   const owner = { ...controller, controller: true };
+  const owned = pod({ metadata: { ownerReferences: [owner] } });
   const plan = (has: Has): MigrationPlan =>
-    decideMigration(
-      asked(has, {
-        status: { source },
-        sourcePod: pod({ metadata: { ownerReferences: [owner] } }),
-      }),
-      NOW,
-    );
+    decideMigration(asked(has, { status: { source }, sourcePod: owned }), NOW);
 
   it('needs a second node with the memory, where it ends', () => {
     expect(plan({ b: enough, c: 0, d: enough }).status?.target).toMatchObject({ nodeName: 'b' });
-    expect(plan({ b: enough, c: 0, d: 0 }).effects).toMatchObject([
-      { type: 'ProposeAbort', reason: 'NotEnoughMemory' },
+    expect(plan({ b: enough, c: 0, d: 0 }).effects).toEqual([
+      {
+        type: 'ProposeAbort',
+        reason: 'NotEnoughMemory',
+        message: expect.stringMatching(
+          /memory on both: node c has 0 bytes of memory .*, and 1 more are like it\. Free memory there/,
+        ) as string,
+      },
     ]);
+  });
+
+  it('lands on nodes that were busy when a node for its end was named', () => {
+    const more = {
+      status: { source, target: { podName: 'p-reque', nodeName: 'c' } },
+      ...{ spec: { targetNodeName: 'b' }, sourcePod: owned },
+    };
+    const seen = asked({ b: enough, c: 0, d: enough }, more);
+    const first = decideMigration(seen, NOW);
+    expect([effects(first), targetOf(first)]).toMatchObject([[], { nodeName: 'd' }]);
+    const next = decideMigration(published(seen, first), NOW);
+    expect(targetOf(next)).toMatchObject({ nodeName: 'd', memory: needs });
+    const none = decideMigration(asked({ b: enough, c: 0, d: 0 }, more), NOW);
+    expect(none.effects, 'and ends nowhere else').toMatchObject([{ type: 'ProposeAbort' }]);
+  });
+
+  it('ends on the node that is named, and does not land there once that has refused it', () => {
+    const triedNodes = [{ nodeName: 'b', podUID: 'x', reason: 'NotEnoughMemory', message: '' }];
+    const status = { source, triedNodes };
+    const more = { status, spec: { targetNodeName: 'b' }, sourcePod: owned };
+    const seen = { ...asked({}, more), nodes: nodes.slice(0, 2) };
+    expect(chooseAnother(seen, new Set(['b']), false)).toMatchObject({ reason: 'NoLandingNode' });
+    const three = { ...seen, nodes: nodes.slice(0, 3) };
+    expect(chooseAnother(three, new Set(['b']), false)).toMatchObject([
+      { metadata: { name: 'c' } },
+    ]);
+    const free = asked({}, { status, sourcePod: owned });
+    const busy = new Set(['d']);
+    expect(chooseAnother({ ...free, nodes: nodes.slice(0, 2) }, busy, false)).toMatchObject([
+      { metadata: { name: 'b' } },
+    ]);
+  });
+
+  it('waits where only other moves keep the second node from it', () => {
+    const more = { taken: { c: 1 }, status: { source }, sourcePod: owned };
+    const seen = asked({ b: enough, c: enough, d: 0 }, more);
+    expect([ready(decideMigration(seen, NOW)), effects(decideMigration(seen, NOW))]).toEqual([
+      ...['Unknown NotEnoughMemory', []],
+    ]);
+  });
+});
+
+describe('a landing pod that comes back to its own node', () => {
+  it('needs no memory there, as it has it', () => {
+    const placed = { nodeName: 'a', podName: 'p', podUID: 'pod-uid', standsInFor: 'web-0' };
+    const controller = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web', uid: 's-uid' };
+    const source = { ...placed, controller: { ...controller, handover: 'ByName' } };
+    const more = { status: { source }, spec: { targetNodeName: 'a' } };
+    const plan = decideMigration(asked({ a: 0, b: enough, c: 0, d: 0 }, more), NOW);
+    expect(plan.effects).toEqual([]);
+    expect(targetOf(plan)).toMatchObject({ nodeName: 'b', memory: needs });
+  });
+});
+
+describe('a landing pod that goes to a node which it has just left', () => {
+  const placed = { nodeName: 'a', podName: 'p', podUID: 'pod-uid', standsInFor: 'web-0' };
+  const controller = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web', uid: 's-uid' };
+  const named = { controller: { ...controller, handover: 'ByName' } };
+  const status = { target: { podName: 'web-0', nodeName: 'b' } };
+  const spec = { targetNodeName: 'b' };
+  const plan = (source: object, now: number): MigrationPlan =>
+    decideMigration(asked({ b: 0 }, { status: { ...status, source }, spec }), now);
+  const stood = { ...placed, ...named };
+
+  it('waits until the node’s agent has looked since', () => {
+    const early = plan(stood, NOW + 29_000);
+    expect([effects(early), ready(early)]).toEqual([[], 'Unknown NotEnoughMemory']);
+    expect(early.requeueAfterMs).toBeLessThanOrEqual(3000);
+    expect(textOf(early)).toMatch(/has 0 bytes .* as the pod may have been there/);
+    expect(plan(stood, NOW + 30_000).effects).toMatchObject([{ reason: 'NotEnoughMemory' }]);
+  });
+
+  it('of another pod is not waited for', () => {
+    const { standsInFor: _, ...own } = placed;
+    expect(plan(own, NOW).effects).toMatchObject([{ reason: 'NotEnoughMemory' }]);
   });
 });
 

@@ -11,7 +11,7 @@ import {
   type PodMemory,
   type TargetPlacement,
 } from '../../../crds/src/index.ts';
-import { lacksRoom } from '../nodes/memory-seen.ts';
+import { lacksRoom, staleMs } from '../nodes/memory-seen.ts';
 import type { Nodes } from '../nodes/node-choice.ts';
 import type { AbortCause } from '../requests/abort-cause.ts';
 import { isTargetMissing, nodesOf, placementOn, placeText } from '../requests/handover.ts';
@@ -55,9 +55,17 @@ export function reserveMemory(
 
 /** By the operator's own clock: it has set the deadline, or adopted it. */
 function lookEnd(request: MigrationRequest): number {
-  const prepareMs = timeoutsOf(request).prepareSeconds * 1000;
-  const acceptedAt = Date.parse(request.status?.deadlines?.prepare ?? '') - prepareMs;
-  return acceptedAt + Math.min(lookMs, prepareMs / 2);
+  return acceptedAt(request) + Math.min(lookMs, prepareMsOf(request) / 2);
+}
+
+const prepareMsOf = (request: MigrationRequest): number =>
+  timeoutsOf(request).prepareSeconds * 1000;
+const acceptedAt = (request: MigrationRequest): number =>
+  Date.parse(request.status?.deadlines?.prepare ?? '') - prepareMsOf(request);
+
+/** A landing pod may go to the node that it has just left, and what that one says now may be from before. Of any other pod it is not. */
+function settledAt(request: MigrationRequest): number {
+  return request.status?.source?.standsInFor === undefined ? 0 : acceptedAt(request) + staleMs;
 }
 
 function findRoom(
@@ -89,7 +97,13 @@ function findRoom(
     return draft.plan('Preparing', [], 0);
   }
   const hopeless = refusal({ ...observed, memory: alone(observed) });
-  if (hopeless) return hopeless;
+  const leftMs = settledAt(request) - draft.now;
+  if (hopeless && leftMs <= 0) return hopeless;
+  if (hopeless) {
+    const message = `${hopeless.message} That may be from before its agent's last look, as the pod may have been there. The operator asks again.`;
+    draft.progress.waiting('TargetReady', 'NotEnoughMemory', message);
+    return draft.plan('Preparing', [], Math.min(pollMs, leftMs));
+  }
   const busy = 'The nodes that have the memory for the pod take no more moves for now.';
   const message = `${refusal(observed)?.message ?? busy} The request waits until other moves have ended.`;
   draft.progress.waiting('TargetReady', 'NotEnoughMemory', message);
@@ -104,8 +118,10 @@ function narrowed({ nodes }: Observed, names: readonly string[]): Partial<Target
   return { candidates: undefined, ...placementOn([first, ...others]) };
 }
 
+/** Of a pod that moves twice the user names the end alone. */
 function otherNodes(observed: Observed): Nodes | undefined {
-  if (observed.request.spec.targetNodeName !== undefined) return undefined;
+  const { request } = observed;
+  if (request.spec.targetNodeName !== undefined && !isLandingMove(request)) return undefined;
   const nodes = chooseAnother(observed, tried(observed), false);
   return 'reason' in nodes ? undefined : nodes;
 }

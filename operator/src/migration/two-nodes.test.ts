@@ -15,6 +15,7 @@ import {
   succeeded,
   target,
 } from '../../testing/objects.ts';
+import { MoveQueue } from '../moves/move-queue.ts';
 import { namespaceOwner } from '../target-pod/ownership.ts';
 import { decideMigration } from './decide.ts';
 import { placeOf } from './landing.ts';
@@ -124,6 +125,79 @@ describe('a landing pod', () => {
   });
 });
 
+describe('a landing pod on b, and nodes that lack the memory for it', () => {
+  const GIB = 2 ** 30;
+  const memory = (has: Record<string, number>): Observed['memory'] => ({
+    of: (name) => {
+      const available = has[name];
+      if (available === undefined) return undefined;
+      return { available, hugePages: new Map(), keepsImages: false };
+    },
+    taken: () => 0,
+  });
+  const needs = { bytes: 4 * GIB };
+  const look = (parts: Partial<Observed>, more: object = {}): Observed =>
+    see({
+      request: accepted({
+        ...{ source, decision: decision('Committed'), deadlines: { confirmation: at(300) } },
+        sourceAgent: { state: 'Gone', memory: needs },
+        targetAgent: { state: 'Running', resumedAt: at(-60) },
+        ...more,
+      }),
+      ...{ sourcePod: undefined, nodes, nameTrial: 'reserved' },
+      targetPod: landing(ready, { ownerReferences: [] }),
+      ...parts,
+    });
+
+  it.each<[string, Record<string, number>, string | undefined]>([
+    ['goes to the further node that has it', { a: 0, b: 0, c: 5 * GIB }, 'c'],
+    ['comes back by way of the source’s node if only that has it', { a: 5 * GIB, b: 0, c: 1 }, 'b'],
+    ['waits if none has it', { a: 0, b: 0, c: 1 }, undefined],
+  ])('%s', (_name, has, end) => {
+    const plan = decideMigration(look({ memory: memory(has) }), NOW);
+    expect(plan.status?.secondMove?.nodeName).toBe(end);
+    expect(summary(plan)).toBe(`Unknown ${end === undefined ? 'NoNodeForName' : 'Committed'}`);
+    if (end === undefined)
+      expect(message(plan)).toMatch(
+        /node a has 0 bytes of memory available.*, and 1 more are like it/,
+      );
+  });
+
+  it('keeps its place while the node that it has left may have more than its agent has said', () => {
+    const targetAgent = { state: 'Running', resumedAt: at(-29) };
+    const seen = look({ memory: memory({ a: 0, c: 1 }) }, { targetAgent });
+    expect(summary(decideMigration(seen, NOW))).toBe('Unknown Committed');
+    expect(summary(decideMigration(seen, NOW + 1000))).toBe('Unknown NoNodeForName');
+    const cordoned = {
+      ...seen,
+      nodes: nodes.map(({ metadata: { name } }) => node(name, { cordoned: true })),
+    };
+    expect(summary(decideMigration(cordoned, NOW)), 'which does not matter').toBe(
+      'Unknown NoNodeForName',
+    );
+  });
+
+  it('goes by what it has come to since the first move', () => {
+    const failure = { ...succeeded('False', 'NotEnoughMemory'), message: 'Too little.' };
+    const secondMove = migration({
+      metadata: { name: 'second', uid: 'second-uid' },
+      status: {
+        sourceAgent: { state: 'Resumed', memory: { bytes: 8 * GIB } },
+        conditions: [failure],
+      },
+    });
+    const record = { secondMove: { requestName: 'second', attempt: 1, nodeName: 'c' } };
+    const seen = look({ memory: memory({ a: 0, c: 5 * GIB }), secondMove }, record);
+    const early = decideMigration(seen, NOW + 9_999);
+    expect([effects(early), summary(early)]).toEqual([[], 'Unknown NoNodeForName']);
+    expect(message(early)).toMatch(/^Too little\. p-reque runs on/);
+    const plan = decideMigration(seen, NOW + 10_000);
+    expect([effects(plan), summary(plan)]).toEqual([[], 'Unknown NoNodeForName']);
+    const more = { ...seen, memory: memory({ a: 0, c: 9 * GIB }) };
+    expect(effects(decideMigration(more, NOW + 10_000))).toEqual(['CreateSecondMove']);
+  });
+});
+
 describe('the second move', () => {
   const first = accepted({
     source,
@@ -154,6 +228,7 @@ describe('the second move', () => {
       ]);
     });
 
+    const record = { requestName: 'second', attempt: 1, nodeName: 'b' };
     const middle = migration({
       metadata: { name: 'second', uid: 'second-uid', annotations: annotated },
       spec: back,
@@ -200,6 +275,30 @@ describe('the second move', () => {
         NOW,
       );
       expect(next.effects).toEqual([{ type: 'CreateTarget', nodeNames: ['b'], podName: 'p' }]);
+    });
+
+    it('counts as under way no more than its first one while its landing pod waits', () => {
+      const cordoned = [node('a'), node('b', { cordoned: true })];
+      const free = target('second-uid', {
+        metadata: { name: 'p-secon', labels: {}, ownerReferences: [] },
+        status: { ...ready, containerStatuses: [container({ running: {} }, { ready: true })] },
+        spec: { nodeName: 'a' },
+      });
+      const own = seen({ nodes: cordoned, targetPod: free });
+      const { request: waiting } = published(own, decideMigration(own, NOW));
+      const before = see({
+        request: accepted({ ...first.status, secondMove: record }),
+        ...{ sourcePod: undefined, targetPod: undefined, nodes: cordoned, secondMove: waiting },
+      });
+      const plan = decideMigration(before, NOW);
+      expect([effects(plan), summary(plan)]).toEqual([[], 'Unknown NoNodeForName']);
+      expect(message(plan)).toMatch(/^MigrationRequest second moves .* Pod p-secon stands in for/);
+      const queue = new MoveQueue();
+      for (const one of [published(before, plan).request, waiting]) queue.update(one, undefined);
+      expect(queue.look(migration()).underWay.total).toBe(0);
+      const { request: going } = published(seen(), decideMigration(seen(), NOW));
+      const next = decideMigration({ ...published(before, plan), secondMove: going }, NOW);
+      expect(summary(next)).toBe('Unknown Committed');
     });
 
     it('touches no other pod that has the name', () => {

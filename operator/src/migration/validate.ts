@@ -19,7 +19,7 @@ import {
   type NodeQuestion,
   type Nodes,
 } from '../nodes/node-choice.ts';
-import { lacksRoom } from '../nodes/memory-seen.ts';
+import { lacksRoomBeside } from '../nodes/memory-seen.ts';
 import { emptiedBy } from '../nodes/emptied.ts';
 import { withoutPlacement } from '../nodes/fitness.ts';
 import { holdsMs, isFull, mayBeFull } from '../moves/limits.ts';
@@ -166,10 +166,8 @@ function targetQuestion(observed: Observed, pod: Pod): NodeQuestion {
     isBusy: (name) => isTaken(name, moves, policy && applied(policy)),
     scheduling: withoutPlacement(pod),
     excludes: (node) =>
-      missingFamily(pod, nodes, node) ??
-      lacksHostName(named, node) ??
-      isEmptied?.(node) ??
-      lacksRoom(memory, node.metadata.name, needed),
+      missingFamily(pod, nodes, node) ?? lacksHostName(named, node) ?? isEmptied?.(node),
+    lacksMemory: lacksRoomBeside(memory, pod.spec.nodeName, needed),
   };
 }
 
@@ -229,9 +227,8 @@ export function chooseAnother(
   if (!sourcePod) return { reason: 'SourceGone', message: 'The source pod was deleted.' };
   const others = new Set([...without, ...full]);
   if (!isLandingMove(request)) return chooseTargets(observed, sourcePod, undefined, others);
-  const { nodeName: own } = request.status?.source ?? {};
-  // It comes back to its own node, wherever it lands.
-  const wanted = request.spec.targetNodeName === own ? own : undefined;
+  // It ends on the node that the user names, wherever it lands.
+  const wanted = request.spec.targetNodeName;
   const chosen = chooseLanding({ ...targetQuestion(observed, sourcePod), wanted, without: others });
   return 'reason' in chosen ? chosen : alike(observed, sourcePod, chosen.landings);
 }

@@ -2,7 +2,7 @@
 // Memory that was found on nodes for moves under way.
 import { describe, expect, it } from 'vitest';
 import type { MigrationRequest } from '../../../crds/src/index.ts';
-import { at, migration } from '../../testing/objects.ts';
+import { at, decision, migration } from '../../testing/objects.ts';
 import { MoveQueue } from './move-queue.ts';
 
 const memory = { bytes: 100 };
@@ -37,6 +37,30 @@ describe('memory that was found for a move', () => {
     const tried = [{ nodeName: 'c', podUID: 'pod', reason: 'x', message: '' }];
     const givenUp = { nodeName: 'c', podUID: 'pod', memory };
     queue.update(request('p', givenUp, { triedNodes: tried }), undefined);
+    expect(takenFrom(queue, 'uid-z')).toEqual([0, 0, 0]);
+  });
+
+  it.each<[string, object, number]>([
+    ['is restored', { targetAgent: { state: 'Restoring' } }, 100],
+    ['was restored', { targetAgent: { state: 'AtResumeGate' } }, 0],
+    ['runs', { targetAgent: { state: 'Running' }, decision: decision('Committed') }, 0],
+    ['was committed', { targetAgent: { state: 'Restoring' }, decision: decision('Committed') }, 0],
+    ['was aborted', { decision: decision('Aborted') }, 0],
+  ])('is among what the node has given away once the pod %s', (_name, more, taken) => {
+    const queue = new MoveQueue();
+    queue.update(request('o', { nodeName: 'c', memory }), undefined);
+    expect(takenFrom(queue, 'uid-z')).toEqual([0, 100, 0]);
+    queue.update(request('o', { nodeName: 'c', memory }, more), undefined);
+    expect(takenFrom(queue, 'uid-z')).toEqual([0, taken, 0]);
+    expect(queue.arriving.get('c'), 'it has its place').toBe(1);
+  });
+
+  it('is so too if the watch has brought nothing since it was written', async () => {
+    const queue = new MoveQueue();
+    queue.update(open('o'), undefined);
+    await queue.reserve(open('o'), found, () => true, write);
+    const committed = { decision: decision('Committed'), targetAgent: { state: 'Running' } };
+    queue.update(request('o', { nodeName: 'b', memory }, committed), undefined);
     expect(takenFrom(queue, 'uid-z')).toEqual([0, 0, 0]);
   });
 

@@ -7,8 +7,9 @@
 import {
   turnOf,
   type MoveLimitsOfPolicy,
+  type MigrationRequestStatus,
   type QueueCause,
-  type TargetPlacement,
+  type TargetState,
 } from '../../../crds/src/index.ts';
 
 export interface MoveLimits {
@@ -33,21 +34,35 @@ export interface Move {
   readonly to: string | undefined;
   /** Where `to` is not known yet: the nodes among which the scheduler chooses. Each keeps a place until it has. */
   readonly candidates?: readonly string[] | undefined;
-  /** Memory that was found for it, on each of these nodes. */
+  /** Memory that was found for it, on each of these nodes, and that it does not have yet. */
   readonly bytes?: number | undefined;
   /** The policy that applies to it. */
   readonly policy?: PolicyLimits | undefined;
 }
 
-/** Where a move goes by its status. A target that was given up for other nodes goes nowhere, until they are named. */
-export function toOf(
-  target: TargetPlacement | undefined,
-  tried: readonly { readonly podUID?: string | undefined }[] = [],
-): Pick<Move, 'to' | 'candidates' | 'bytes'> {
+type Going = Pick<MigrationRequestStatus, 'target' | 'triedNodes' | 'decision' | 'targetAgent'>;
+
+/** From there on a pod's memory is among what the node has given away. */
+const restored: ReadonlySet<TargetState | undefined> = new Set([
+  ...(['AtResumeGate', 'Answering', 'Running', 'TornDown', 'Failed'] as const),
+]);
+
+/**
+ * Where a move goes by its status. A target that was given up for other nodes goes nowhere, until they are named. One that is
+ * restored, or that is not to be restored any more, takes no more memory than it has.
+ */
+export function toOf({
+  target,
+  triedNodes = [],
+  decision,
+  targetAgent,
+}: Going): Pick<Move, 'to' | 'candidates' | 'bytes'> {
   const { nodeName: to, candidates, podUID, memory } = target ?? {};
-  const isGivenUp = podUID !== undefined && tried.some((one) => one.podUID === podUID);
+  const isGivenUp = podUID !== undefined && triedNodes.some((one) => one.podUID === podUID);
   if (isGivenUp) return { to: undefined };
-  return { to, candidates: to === undefined ? candidates : undefined, bytes: memory?.bytes };
+  const isTaken = decision !== undefined || restored.has(targetAgent?.state);
+  const bytes = isTaken ? undefined : memory?.bytes;
+  return { to, candidates: to === undefined ? candidates : undefined, bytes };
 }
 
 /** Where a move may arrive. */

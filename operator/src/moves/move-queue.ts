@@ -85,10 +85,9 @@ export class MoveQueue {
     const { status, metadata } = after;
     if (isFinished(after) || this.#hasGivenUpItsPlace(after)) return this.#forget(metadata.uid);
     if (status?.source) {
-      const { policy, source, target, triedNodes } = status;
-      const to = toOf(target, triedNodes);
-      const move = { from: source.nodeName, ...to, policy, isAssumed: false };
-      if (!this.#isBehind(metadata.uid, move)) this.#run(metadata.uid, move);
+      const { policy, source } = status;
+      const move = { from: source.nodeName, ...toOf(status), policy, isAssumed: false };
+      if (!this.#isBehind(after)) this.#run(metadata.uid, move);
       return;
     }
     // An older version than the one that was written here.
@@ -211,9 +210,10 @@ export class MoveQueue {
   }
 
   /** Whether the version is older than the one that was written here: it has found no memory yet. */
-  #isBehind(uid: string, { bytes }: Move): boolean {
-    const own = this.#running.get(uid);
-    return own?.isAssumed === true && own.bytes !== undefined && bytes === undefined;
+  #isBehind({ metadata, status }: MigrationRequest): boolean {
+    const own = this.#running.get(metadata.uid);
+    const hasFound = status?.target?.memory !== undefined;
+    return own?.isAssumed === true && own.bytes !== undefined && !hasFound;
   }
 
   /** Counts a move from now on as it is being written. */

@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the operator knows of the nodes' memory when it decides on a request.
-import { lacksMemory, type NodeMemory, type PodMemory } from '../../../crds/src/index.ts';
+import {
+  agentLease,
+  lacksMemory,
+  type NodeMemory,
+  type PodMemory,
+} from '../../../crds/src/index.ts';
+import type { Node } from '../../../kube/src/index.ts';
+
+/** Two renewals of the Lease with which a node's agent says it: one may have been on its way. */
+export const staleMs = 2 * agentLease.renewSeconds * 1000;
 
 export interface MemorySeen {
   /** Of a node, some seconds ago; undefined: its agent does not say, as one of an earlier version. */
@@ -15,3 +24,9 @@ export const lacksRoom = (
   node: string,
   pod: PodMemory | undefined,
 ): string | undefined => pod && lacksMemory(pod, memory?.of(node), memory?.taken(node));
+
+/** The same as a question about any node. The pod's own has the memory already, and gets it back before the pod comes back to it. */
+export const lacksRoomBeside =
+  (memory: MemorySeen | undefined, own: string, pod: PodMemory | undefined) =>
+  ({ metadata }: Node): string | undefined =>
+    metadata.name === own ? undefined : lacksRoom(memory, metadata.name, pod);

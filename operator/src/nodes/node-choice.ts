@@ -30,6 +30,8 @@ export interface NodeQuestion {
   readonly scheduling?: Scheduling | undefined;
   /** Why a node cannot have the pod for another reason, as the end of a sentence; undefined: it can. */
   readonly excludes?: ((node: Node) => string | undefined) | undefined;
+  /** Why a node has too little memory for the pod now, as the end of a sentence; undefined: it has enough, or nobody knows. */
+  readonly lacksMemory?: ((node: Node) => string | undefined) | undefined;
   /** CPU features of the node that the images were made on. Absent: those that the pod's node has now. */
   readonly cpuFeatures?: string | undefined;
   /** Whether a node takes no more pods for now: then another one is chosen, if there is one. */
@@ -88,12 +90,12 @@ export function chooseNodes(question: NodeQuestion): Nodes | Refusal {
 }
 
 function noCandidate(question: NodeQuestion, abi: string): Refusal {
-  const { nodes, from, mayStay, without, excludes } = question;
+  const { nodes, from, mayStay, without } = question;
   const others = nodes
     .filter((node) => (mayStay || node.metadata.name !== from) && isUsable(node, abi))
     .filter((node) => !without?.has(node.metadata.name))
     .filter((node) => unable(node, question) === undefined)
-    .map((node) => ({ name: node.metadata.name, why: excludes?.(node) }))
+    .map((node) => ({ name: node.metadata.name, why: excluded(node, question) }))
     .filter(({ why }) => why !== undefined);
   const [first] = others;
   const message = first
@@ -176,7 +178,10 @@ function isUsable(node: Node, abi: string): boolean {
 
 /** Why a pod cannot run on a node, as the end of a sentence. */
 const misfit = (node: Node, question: NodeQuestion): string | undefined =>
-  unable(node, question) ?? question.excludes?.(node);
+  unable(node, question) ?? excluded(node, question);
+
+const excluded = (node: Node, { excludes, lacksMemory }: NodeQuestion): string | undefined =>
+  excludes?.(node) ?? lacksMemory?.(node);
 
 /** Why the node itself is not for the pod: by what the pod asks of it, by its kernel's security modules, or by its CPU. */
 function unable(node: Node, question: NodeQuestion): string | undefined {
