@@ -240,10 +240,10 @@ const hasThird = (given: Row['given']): boolean =>
 /** Two nodes, and a third one where the first may have no room. */
 const nodesOf = ({ given }: Row): MigrationOperatorObserved['nodes'] =>
   [
-    ...(given?.noOtherNode ? ['b'] : ['a', 'b']),
+    ...(given?.noOtherNode && !given.targetRefuses ? ['b'] : ['a', 'b']),
     ...(given?.targetPod === 'unschedulable' ||
     given?.targetNode ||
-    given?.targetRefuses ||
+    (given?.targetRefuses && !given.noOtherNode) ||
     hasThird(given)
       ? ['c']
       : []),

@@ -10,6 +10,8 @@ export interface Backoff {
 
 const defaultBackoff: Backoff = { baseMs: 50, maxMs: 30_000 };
 
+const acceptsAll = (): boolean => true;
+
 interface Taker {
   readonly accepts: (key: string) => boolean;
   readonly resolve: (key: string | undefined) => void;
@@ -46,7 +48,7 @@ export class WorkQueue {
   add(key: string): void {
     if (this.#closed) return;
     this.#dirty.add(key);
-    this.#dispatch();
+    this.#offer(key);
   }
 
   /** Adds after `ms`. Of two times for one key the earlier one counts. */
@@ -84,20 +86,25 @@ export class WorkQueue {
   }
 
   /**
-   * @param accepts which keys the caller takes, asked whenever a key is added or given back
+   * @param accepts which keys the caller takes: asked about each that waits, and then about one that is added or given back, once
+   * for all callers with the same function. What it says of a key changes only before that key is added again.
    * @returns a key, which the caller gives back with `done`; undefined once the queue is closed.
    */
-  take(accepts: (key: string) => boolean = () => true): Promise<string | undefined> {
+  take(accepts: (key: string) => boolean = acceptsAll): Promise<string | undefined> {
     if (this.#closed) return Promise.resolve(undefined);
+    for (const key of this.#dirty) {
+      if (this.#processing.has(key) || !accepts(key)) continue;
+      this.#begin(key);
+      return Promise.resolve(key);
+    }
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
     this.#waiting.push({ accepts, resolve });
-    this.#dispatch();
     return promise;
   }
 
   done(key: string): void {
     this.#processing.delete(key);
-    this.#dispatch();
+    if (this.#dirty.has(key)) this.#offer(key);
   }
 
   close(): void {
@@ -107,16 +114,23 @@ export class WorkQueue {
     for (const { resolve } of this.#waiting.splice(0)) resolve(undefined);
   }
 
-  #dispatch(): void {
-    for (const key of this.#dirty) {
-      if (this.#waiting.length === 0) return;
-      if (this.#processing.has(key)) continue;
-      const at = this.#waiting.findIndex(({ accepts }) => accepts(key));
-      const [taker] = at < 0 ? [] : this.#waiting.splice(at, 1);
-      if (!taker) continue;
-      this.#dirty.delete(key);
-      this.#processing.add(key);
-      taker.resolve(key);
-    }
+  /** To those that wait: they have refused all others. */
+  #offer(key: string): void {
+    if (this.#processing.has(key)) return;
+    const refused = new Set<Taker['accepts']>();
+    const at = this.#waiting.findIndex(({ accepts }) => {
+      if (refused.has(accepts)) return false;
+      refused.add(accepts);
+      return accepts(key);
+    });
+    const [taker] = at < 0 ? [] : this.#waiting.splice(at, 1);
+    if (!taker) return;
+    this.#begin(key);
+    taker.resolve(key);
+  }
+
+  #begin(key: string): void {
+    this.#dirty.delete(key);
+    this.#processing.add(key);
   }
 }

@@ -189,6 +189,7 @@ export class Agent {
       podIp: node.podIp,
       fabricAddresses: node.fabricAddresses,
       memory: node.memory,
+      arrived: node.arrivedMemory,
       removeWork: (id: string) => node.removeWork(id),
       clock: this.#clock,
     };

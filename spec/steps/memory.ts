@@ -49,4 +49,12 @@ export const memory: readonly Row<'MigrationRequest'>[] = [
     phase: 'Preparing',
     faults: ['operator.delete-target'],
   },
+  {
+    step: 'Where there is no other node, the pod waits for the memory at its create gate. At the prepare deadline the operator ends the request.',
+    by: 'operator',
+    given: { target: 'Preparing', targetRefuses: true, noOtherNode: true },
+    condition: ['TargetReady', 'Unknown', 'NotEnoughMemory'],
+    phase: 'Preparing',
+    faults: ['operator.status'],
+  },
 ];

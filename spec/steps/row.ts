@@ -96,7 +96,7 @@ export interface Given {
   readonly sourcePod?: 'absent';
   /** Only with `ByName`: the target is the one of the second move. */
   readonly standsIn?: true;
-  /** No node but the landing pod's can take it. */
+  /** No node but the target's, or the landing pod's, can take it. */
   readonly noOtherNode?: true;
   /** The source has a controller, which asks for this handover (docs/adr/0019); absent: it has none. */
   readonly controller?: 'AfterResume' | 'BeforeHold' | 'ByName';

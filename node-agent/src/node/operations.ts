@@ -27,6 +27,7 @@ import { PodAddresses } from './device/pod-addresses.ts';
 import { Restorer } from './restore/restorer.ts';
 import { StartWatches } from './restore/start-watches.ts';
 import { BundleEditor } from './runtime/bundle-editor.ts';
+import { arrivedMemory } from './runtime/lasting-memory.ts';
 import { Runc } from './runtime/runc.ts';
 import { FabricAddresses } from './fabric-addresses/fabric-addresses.ts';
 import { ProbeAnswers } from './probes/probe-answers.ts';
@@ -74,6 +75,8 @@ export interface NodeOperations {
   readonly diagnostics?: Diagnostics;
   /** What the node has for pods that move here. Undefined in the simulation, whose nodes have enough. */
   readonly memory?: () => Promise<NodeMemory | undefined>;
+  /** Bytes in RAM that a pod has already which is on its way here, by its UID. Undefined in the simulation. */
+  readonly arrivedMemory?: (podUid: string) => Promise<number>;
   /** Removes CRIU's work directories of a request. @param id the request's UID or the images' */
   removeWork(id: string): Promise<void>;
 }
@@ -142,6 +145,7 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     syncCniState: () => syncCniState(host),
     memory: () =>
       nodeMemory({ root: '/', cgroups: host.path('/sys/fs/cgroup'), images: config.checkpointDir }),
+    arrivedMemory: (podUid) => arrivedMemory(host, podUid),
     removeWork: (id) => rm(join(workRoot, id), { recursive: true, force: true }),
   };
 }

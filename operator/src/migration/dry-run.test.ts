@@ -80,8 +80,51 @@ describe('a dry run', () => {
     expect(begin({})).toMatchObject({ targetNodeName: 'b', keepsAddresses: false });
     expect(begin(keeping)).toMatchObject({ targetNodeName: 'b', keepsAddresses: true });
     const status = { inspection: { ...begin(keeping), findings: [] } };
-    const end = decideMigration({ ...inspected({ findings: [] }, status), sourcePod }, NOW);
+    const nodes = [on('a', keeping), on('b', keeping)];
+    const end = decideMigration({ ...inspected({ findings: [] }, status), sourcePod, nodes }, NOW);
     expect(message(end)).toMatch(/0 MiB\. It keeps its address 10\.1\.2\.3\.$/);
+  });
+
+  it('says so of the node that has the memory, if that is another one than at first', () => {
+    const keeping = { [annotations.podNetwork]: 'sealift/sealift-pods' };
+    const on = (name: string, extra: Record<string, string>) => {
+      const { metadata, ...plain } = node(name);
+      return {
+        ...plain,
+        metadata: { ...metadata, annotations: { ...metadata.annotations, ...extra } },
+      };
+    };
+    const sourcePod = pod({ status: { podIPs: [{ ip: '10.1.2.3' }] } });
+    const end = (b: Record<string, string>, c: Record<string, string>, has: number) => {
+      const nodes = [on('a', keeping), on('b', b), on('c', c)];
+      const keepsAddresses = b === keeping;
+      const status = {
+        inspection: { targetNodeName: 'b', keepsAddresses, findings: [] },
+        sourceAgent: {
+          ...{ state: 'Inspected', memory: { bytes: 2 ** 30 } },
+          inspection: { findings: [] },
+        },
+      };
+      const memory: Observed['memory'] = {
+        of: (name) => ({
+          available: name === 'c' ? has : 0,
+          ...{ hugePages: new Map(), keepsImages: false },
+        }),
+        taken: () => 0,
+      };
+      return decideMigration(
+        { ...inspected({ findings: [] }, status), nodes, sourcePod, memory },
+        NOW,
+      );
+    };
+    const loses = end(keeping, {}, 2 ** 31);
+    expect(loses.status?.inspection).toMatchObject({ targetNodeName: 'c', keepsAddresses: false });
+    expect(message(loses)).toMatch(/to node c, .* 0 MiB\.$/);
+    const keeps = end({}, keeping, 2 ** 31);
+    expect(keeps.status?.inspection).toMatchObject({ targetNodeName: 'c', keepsAddresses: true });
+    expect(message(keeps)).toMatch(/It keeps its address 10\.1\.2\.3\.$/);
+    const none = end(keeping, keeping, 0).status?.inspection;
+    expect([none?.targetNodeName, none?.keepsAddresses]).toEqual([undefined, undefined]);
   });
 
   it('lists all that the operator would refuse, and still lets the agent look', () => {

@@ -11,7 +11,7 @@ import {
   type MigrationRequest,
   type ObjectCounts,
 } from '../../../crds/src/index.ts';
-import { timestamp, type Pod } from '../../../kube/src/index.ts';
+import { timestamp, type Node, type Pod } from '../../../kube/src/index.ts';
 import { agentProblem } from '../nodes/node-choice.ts';
 import { inspectionMs, pollMs } from '../requests/deadlines.ts';
 import { planRemaining } from '../requests/handover.ts';
@@ -61,10 +61,7 @@ function begin(observed: Observed, draft: Draft): MigrationPlan {
   const note = noteOf(observed.earlyServices ?? []);
   const inspection: Inspection = {
     ...(note && { notes: [note] }),
-    ...(target && {
-      targetNodeName: target.metadata.name,
-      keepsAddresses: addressesOn(observed, [target]).podIPs !== undefined,
-    }),
+    ...(target && placeOn(observed, target)),
     findings: findings.map(findingOf),
   };
   if (!sourcePod || findings.some((one) => withoutPod.includes(one.reason))) {
@@ -83,6 +80,14 @@ function begin(observed: Observed, draft: Draft): MigrationPlan {
   return draft.plan('Inspecting', [], pollMs);
 }
 
+type Place = Pick<Inspection, 'targetNodeName' | 'keepsAddresses'>;
+
+const noPlace: Place = { targetNodeName: undefined, keepsAddresses: undefined };
+const placeOn = (observed: Observed, node: Node): Place => ({
+  targetNodeName: node.metadata.name,
+  keepsAddresses: addressesOn(observed, [node]).podIPs !== undefined,
+});
+
 function followAgent(observed: Observed, draft: Draft): MigrationPlan {
   const { sourceAgent, inspection, deadlines } = observed.request.status ?? {};
   const own = inspection ?? { findings: [] };
@@ -94,7 +99,7 @@ function followAgent(observed: Observed, draft: Draft): MigrationPlan {
     const lacking = place && 'reason' in place ? [findingOf(place)] : [];
     return conclude(observed, draft, {
       ...own,
-      ...(place && { targetNodeName: 'reason' in place ? undefined : place.metadata.name }),
+      ...(place && ('reason' in place ? noPlace : placeOn(observed, place))),
       findings: [...own.findings, ...lacking, ...findings],
       ...(objects && { objects }),
       ...(bytes && { bytes }),

@@ -316,6 +316,11 @@ describe('a target’s agent that has too little memory at the last look', () =>
       },
     );
 
+  const cancelled = (request: Observed['request']): Observed['request'] => ({
+    ...request,
+    spec: { ...request.spec, cancel: true },
+  });
+
   it('lets the operator try another node, before anything was locked', () => {
     const plan = decideMigration(refused('target-uid'), NOW);
     expect(plan.effects).toEqual([{ type: 'DeleteTarget', uid: 'target-uid', force: false }]);
@@ -323,9 +328,60 @@ describe('a target’s agent that has too little memory at the last look', () =>
     expect(plan.status?.deadlines?.blackout).toBeUndefined();
   });
 
-  it('ends the request where there is no other', () => {
-    const plan = decideMigration({ ...refused('target-uid'), nodes: nodes.slice(0, 2) }, NOW);
-    expect(plan.effects).toEqual([{ type: 'ProposeAbort', reason: 'NotEnoughMemory', message }]);
+  describe('where there is no other', () => {
+    const alone = { ...refused('target-uid'), nodes: nodes.slice(0, 2) };
+    const named = asked(
+      { b: enough, c: enough },
+      {
+        spec: { targetNodeName: 'b' },
+        status: { ...alone.request.status },
+        targetPod: target('request-uid'),
+      },
+    );
+
+    it.each([
+      ['of two nodes', alone],
+      ['of a node that the user names', named],
+    ])('is waited for, %s: what it lacks may be there a moment later', (_name, seen) => {
+      const plan = decideMigration(seen, NOW);
+      expect([plan.effects, ready(plan)]).toEqual([[], 'Unknown NotEnoughMemory']);
+      expect(textOf(plan)).toBe(`${message} The request waits for memory there.`);
+      expect([plan.status?.phase, plan.status?.deadlines?.blackout]).toEqual([
+        ...['Preparing', undefined],
+      ]);
+      expect(plan.requeueAfterMs).toBe(15_000);
+      expect(decideMigration(seen, NOW + 299_000).requeueAfterMs).toBe(1001);
+    });
+
+    it('ends the request at its prepare deadline', () => {
+      const plan = decideMigration(alone, NOW + 300_001);
+      expect(plan.effects).toEqual([{ type: 'ProposeAbort', reason: 'NotEnoughMemory', message }]);
+    });
+
+    it('goes on once the memory is there', () => {
+      const waiting = published(alone, decideMigration(alone, NOW));
+      const targetAgent = { state: 'AtCreateGate' } as const;
+      const status = { ...waiting.request.status, targetAgent };
+      const next = { ...waiting, request: { ...waiting.request, status } };
+      const plan = decideMigration(next, NOW + 1000);
+      expect([plan.effects, ready(plan)]).toEqual([[], 'True AtCreateGate']);
+      expect(plan.status?.deadlines?.blackout).toBeDefined();
+    });
+
+    it.each<[string, string, Partial<Observed>]>([
+      ['is cancelled', 'Cancelled', { request: cancelled(alone.request) }],
+      ['loses its source', 'SourceGone', { sourcePod: undefined }],
+      [
+        'has a target that has failed',
+        'TargetFailed',
+        { targetPod: target('request-uid', { status: { phase: 'Failed' } }) },
+      ],
+      ['has a target that is gone', 'TargetGone', { targetPod: undefined }],
+    ])('does not keep a request that %s', (_name, reason, parts) => {
+      expect(decideMigration({ ...alone, ...parts }, NOW).effects).toMatchObject([
+        { type: 'ProposeAbort', reason },
+      ]);
+    });
   });
 
   it('has said so of another pod, or too late', () => {

@@ -76,13 +76,12 @@ export function targetCause(
       message: `Another pod has the target's name ${name}. Delete that pod, then create a new request.`,
     };
   }
-  if (targetPod && refusesTarget(request, targetPod)) {
-    return { reason: 'NotEnoughMemory', message: request.status?.targetAgent?.message ?? '' };
-  }
   const { refusal } = targetPod
     ? targetProblem(targetPod, unschedulableMs, isPrepared(request))
     : {};
-  return refusal && { ...refusal, message: sentences([refusal.message, advice[refusal.reason]]) };
+  if (refusal) return { ...refusal, message: sentences([refusal.message, advice[refusal.reason]]) };
+  if (!targetPod || !refusesTarget(request, targetPod)) return undefined;
+  return { reason: 'NotEnoughMemory', message: request.status?.targetAgent?.message ?? '' };
 }
 
 export function deadlineCause(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operator tries other nodes when those that the scheduler could choose cannot take the target. It does so only before
-// anything has been done to the source, and only if the nodes are the cause: none has room, or the kubelet has refused the pod
-// before it made a container. Pure.
+// anything has been done to the source, and only if the nodes are the cause: none has room, the kubelet has refused the pod
+// before it made a container, or the agent has found too little memory. For that it waits where there is no other node. Pure.
 //   1. record the nodes in status.triedNodes, with the UID of the pod
 //   2. delete that pod
 //   3. when it is gone, name the next ones in status.target; the pod is created again under the same name
@@ -12,7 +12,7 @@ import {
   mostTriedNodes,
   type TargetPlacement,
 } from '../../../crds/src/index.ts';
-import type { Plan } from '../../../kube/src/index.ts';
+import type { Plan, Pod } from '../../../kube/src/index.ts';
 import type { Nodes } from '../nodes/node-choice.ts';
 import { targetProblem } from '../target-pod/health.ts';
 import { isGivenUp, refusesTarget, type AbortCause } from './abort-cause.ts';
@@ -55,7 +55,8 @@ export function tryAnotherNode<S extends HandoverStatus, E extends Own>(
     return cause ?? planNextNode(observed, draft, choose, placed) ?? lastCause(request);
   }
   if (!cause) return undefined;
-  const plan = planGivingUp(observed, draft, cause, choose);
+  const plan =
+    planGivingUp(observed, draft, cause, choose) ?? planMemoryWait(observed, draft, cause);
   return plan ?? { ...cause, message: sentences([cause.message, triedMessage(request)]) };
 }
 
@@ -70,8 +71,8 @@ function planGivingUp<S extends HandoverStatus, E extends Own>(
   const own = ownTarget(observed);
   if (!own || !mayChange(request)) return undefined;
   const { refusal, isOfNode } = targetProblem(own, observed.unschedulableMs, false);
-  const isLacking = cause.reason === 'NotEnoughMemory' && refusesTarget(request, own);
-  if (!isLacking && (!isOfNode || refusal?.reason !== cause.reason)) return undefined;
+  const isOfPod = !isOfNode || refusal?.reason !== cause.reason;
+  if (isOfPod && !isLacking(observed, own, cause)) return undefined;
   const { triedNodes = [], target } = draft.status;
   const { reason, message } = cause;
   // What the scheduler says of all of them is said once.
@@ -85,6 +86,28 @@ function planGivingUp<S extends HandoverStatus, E extends Own>(
   draft.status.triedNodes = tried;
   draft.progress.waiting('TargetReady', reason, `${message} The operator tries another node.`);
   return draft.plan('Preparing', [deletion(own.metadata.uid)], 1000);
+}
+
+/** Whether the cause is the memory of the target's node. */
+const isLacking = ({ request }: HandoverObserved, own: Pod, { reason }: AbortCause): boolean =>
+  reason === 'NotEnoughMemory' && refusesTarget(request, own);
+
+/**
+ * What a node lacks may be there a moment later, when another pod is restored or a process has ended. Where no other node can be
+ * tried, the pod waits for it at its create gate, and its source runs.
+ * @returns undefined: it does not lack that, or has waited for long enough
+ */
+function planMemoryWait<S extends HandoverStatus, E extends Own>(
+  observed: HandoverObserved,
+  draft: Draft<S, E>,
+  cause: AbortCause,
+): Plan<E | HandoverEffect, S> | undefined {
+  const own = ownTarget(observed);
+  const leftMs = Date.parse(draft.status.deadlines?.prepare ?? '') - draft.now;
+  if (!own || !isLacking(observed, own, cause) || !(leftMs >= 0)) return undefined;
+  const message = `${cause.message} The request waits for memory there.`;
+  draft.progress.waiting('TargetReady', cause.reason, message);
+  return draft.plan('Preparing', [], Math.min(pollMs, leftMs + 1));
 }
 
 /** Of a target that was given up. @returns undefined: there is no other node any more, and the last cause counts */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is injected into every controller of the operator.
 import {
+  annotations,
   policyFor,
   type CheckpointRequest,
   type MigrationPolicy,
@@ -138,10 +139,13 @@ export class Dependencies {
   }
 
   /** What a request may know of the nodes' memory. */
-  memoryFor({ metadata }: HandoverRequest): MemorySeen {
+  memoryFor({ kind, metadata }: HandoverRequest): MemorySeen {
+    // What was found for the move that has lost a pod is there for its restore.
+    const lostBy = kind === 'RestoreRequest' && metadata.annotations[annotations.requestUid];
+    const uid = lostBy || metadata.uid;
     return {
       of: (node) => this.agents?.memoryOf(node),
-      taken: (node) => this.moves.takenOn(node, metadata.uid),
+      taken: (node) => this.moves.takenOn(node, uid),
     };
   }
 

@@ -80,24 +80,6 @@ describe('a new request', () => {
     expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeNames, identity }]);
   });
 
-  it('is created only on a node that has the memory for it', () => {
-    const bytes = { pages: 2 ** 30 };
-    const checkpoint = stored({ bytes });
-    const memory = (b: number): Observed['memory'] => ({
-      of: (name) => ({
-        available: name === 'b' ? b : 2 ** 20,
-        ...{ hugePages: new Map(), keepsImages: false },
-      }),
-      taken: () => 0,
-    });
-    const plan = (b: number) => decideRestore(see({ checkpoint, memory: memory(b) }), NOW);
-    expect(plan(2 ** 31).status?.target).toMatchObject({ nodeName: 'b' });
-    const { status } = plan(2 ** 29);
-    expect(status?.phase).toBe('Failed');
-    const text = status?.conditions?.find(({ type }) => type === 'Succeeded')?.message;
-    expect(text).toMatch(/node a has 1 MiB .* need 1\.2 GiB .*, and 1 more are like it/);
-  });
-
   it('may use the node that stores the images', () => {
     const request = restore({ spec: { targetNodeName: 'a' } });
     expect(decideRestore(see({ request }), NOW).status?.target?.nodeName).toBe('a');

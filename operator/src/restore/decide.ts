@@ -2,18 +2,19 @@
 // What to do next about a RestoreRequest. Pure. No source resumes, so the decision only says whether the target runs.
 import {
   isFinished,
+  timeoutsOf,
   type Decision,
   type TargetPlacement,
   type TargetState,
 } from '../../../crds/src/index.ts';
-import { agentAddress, type Nodes } from '../nodes/node-choice.ts';
+import { agentAddress } from '../nodes/node-choice.ts';
 import {
   pollMs,
   prepareDeadline,
   startBlackout,
   untilNextDeadline,
 } from '../requests/deadlines.ts';
-import { tryAnotherNode } from '../requests/another-node.ts';
+import { tryAnotherNode, type Choose } from '../requests/another-node.ts';
 import { HandoverDraft } from '../requests/handover-draft.ts';
 import {
   isTargetMissing,
@@ -69,7 +70,7 @@ function accept(observed: Observed, draft: RestoreDraft): RestorePlan {
     );
   }
   const result = validate(observed);
-  if ('reason' in result) return draft.refuse(result);
+  if ('reason' in result) return awaitMemory(draft, request, result) ?? draft.refuse(result);
   const { nodes: fit, identity } = result;
   const target = { podName, ...placementOn(fit) };
   const { nodeName = '', podUID, checkpointId, digest } = checkpoint?.status ?? {};
@@ -91,6 +92,29 @@ function accept(observed: Observed, draft: RestoreDraft): RestorePlan {
   return draft.plan('Preparing', [createTarget(target, identity)], pollMs);
 }
 
+/**
+ * What the nodes say is seconds old: of a pod that was lost with its node it may be from before that. So a restore that only
+ * lacks memory waits, for as long as a target may take.
+ * @returns undefined: it is refused
+ */
+function awaitMemory(
+  draft: RestoreDraft,
+  request: Observed['request'],
+  { reason, message }: Refusal,
+): RestorePlan | undefined {
+  if (reason !== 'NotEnoughMemory') return undefined;
+  const { progress, status, now } = draft;
+  const prepare = status.deadlines?.prepare ?? prepareDeadline(request, now);
+  const leftMs = Date.parse(prepare) - now;
+  if (leftMs < 0) return undefined;
+  const { prepareSeconds } = timeoutsOf(request);
+  const wait = `${message} The request waits for memory, for ${prepareSeconds} s at most (spec.timeouts.prepareSeconds).`;
+  progress.waiting('Validated', reason, wait);
+  progress.waiting('Succeeded', reason, wait);
+  draft.status = { ...status, deadlines: { prepare } };
+  return draft.plan('Pending', [], Math.min(pollMs, leftMs + 1));
+}
+
 const createTarget = (target: TargetPlacement, identity: PodIdentity): Effect => ({
   type: 'CreateTarget',
   nodeNames: nodesOf(target),
@@ -105,8 +129,7 @@ function undecided(observed: Observed, draft: RestoreDraft): RestorePlan {
   showTargetState(observed, draft);
   showTarget(observed, draft);
   const cause = abortCause(observed, now);
-  const choose = (without: ReadonlySet<string>): Nodes | Refusal =>
-    chooseAnother(observed, without);
+  const choose: Choose = (without, isWaiting) => chooseAnother(observed, without, isWaiting);
   const next = tryAnotherNode(observed, draft, cause, choose);
   if (next && 'effects' in next) return next;
   if (next) return planAbort(draft, next, 'TearingDown');

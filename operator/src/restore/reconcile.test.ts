@@ -18,7 +18,8 @@ import {
   type ListOptions,
   type Resource,
 } from '../../../kube/src/index.ts';
-import { at, node, NOW, pod, restore, stored, target } from '../../testing/objects.ts';
+import { at, migration, node, NOW, pod, restore, stored, target } from '../../testing/objects.ts';
+import { MoveQueue } from '../moves/move-queue.ts';
 import { Dependencies } from '../requests/dependencies.ts';
 import { restoreParts } from './reconcile.ts';
 import type { Observed } from './types.ts';
@@ -27,6 +28,7 @@ const networks = JSON.stringify([{ name: 'fabric', namespace: 'default', ips: ['
 
 class Cluster {
   readonly clock = new FakeClock(NOW);
+  readonly moves = new MoveQueue();
   request: RestoreRequest | undefined;
   target: unknown;
   /** Of the checkpointed pod. */
@@ -56,7 +58,8 @@ class Cluster {
     const cache = new Informer({ api, resource: nodes, log: silent });
     cache.list = () => [node('a'), node('b')];
     const events = new EventRecorder({ api, log: silent, component: 'test' });
-    this.#parts = restoreParts(new Dependencies({ api, clock: this.clock, nodes: cache, events }));
+    const { clock, moves } = this;
+    this.#parts = restoreParts(new Dependencies({ api, clock, moves, nodes: cache, events }));
   }
 
   async look(): Promise<Observed | undefined> {
@@ -196,6 +199,20 @@ describe('of several restores of one checkpoint', () => {
       await restores.clock.advance(1_000);
     }
     expect(restores.lists).toBe(1);
+  });
+});
+
+describe('memory that was found for the move that has lost the pod', () => {
+  it.each([
+    ['is there for its restore', { [annotations.requestUid]: 'uid-move' }, 0],
+    ['is not for another restore', { [annotations.requestUid]: 'uid-other' }, 7],
+    ['is not for a user’s', {}, 7],
+  ])('%s', async (_name, annotated, taken) => {
+    const cluster = new Cluster(restore({ metadata: { annotations: annotated } }));
+    const memory = { bytes: 7 };
+    const status = { source: { nodeName: 'a' }, target: { nodeName: 'b', memory } };
+    cluster.moves.update(migration({ metadata: { uid: 'uid-move' }, status }), undefined);
+    expect((await cluster.look())?.memory?.taken('b')).toBe(taken);
   });
 });
 

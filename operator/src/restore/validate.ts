@@ -2,8 +2,8 @@
 // Whether a RestoreRequest can be accepted, and on which nodes its pod may be created. Pure.
 import { isStored } from '../../../crds/src/index.ts';
 import { PodScheduling } from '../../../kube/src/index.ts';
-import { lacksRoom } from '../nodes/memory-seen.ts';
-import { chooseNodes, type Nodes } from '../nodes/node-choice.ts';
+import { lacksRoom, type MemorySeen } from '../nodes/memory-seen.ts';
+import { chooseNodes, type NodeQuestion, type Nodes } from '../nodes/node-choice.ts';
 import type { Refusal } from '../refusal.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
 import type { Observed, PodIdentity } from './types.ts';
@@ -13,6 +13,7 @@ interface Accepted {
   readonly identity: PodIdentity;
 }
 
+/** @returns why not; `NotEnoughMemory` if that is all: what the nodes have changes */
 export function validate(observed: Observed): Refusal | Accepted {
   const { request, checkpoint, targetPod, podName, identity } = observed;
   const name = request.spec.checkpointName;
@@ -35,32 +36,45 @@ export function validate(observed: Observed): Refusal | Accepted {
       message: `Pod ${podName} exists already. Delete that pod, or create a new request with another spec.podName.`,
     };
   }
-  const nodes = chooseTargets(observed, request.spec.targetNodeName);
-  if ('reason' in nodes) {
+  const nodes = chooseTargets(observed, { wanted: request.spec.targetNodeName });
+  if ('reason' in nodes && nodes.reason !== 'NotEnoughMemory') {
     if (nodes.reason !== 'SourceNodeUnavailable') return nodes;
     return { reason: 'CheckpointNodeUnavailable', message: nodes.message };
   }
-  return 'reason' in identity ? identity : { nodes, identity };
+  if ('reason' in identity) return identity;
+  return 'reason' in nodes ? nodes : { nodes, identity };
 }
 
-/** A node for a request that is under way. */
-export function chooseAnother(observed: Observed, without: ReadonlySet<string>): Nodes | Refusal {
-  return chooseTargets(observed, undefined, without);
+/**
+ * A node for a request that is under way.
+ * @param isWaiting whether one will do whose memory only other moves keep
+ */
+export function chooseAnother(
+  observed: Observed,
+  without: ReadonlySet<string>,
+  isWaiting: boolean,
+): Nodes | Refusal {
+  const { memory } = observed;
+  const alone: MemorySeen | undefined = memory && { ...memory, taken: () => 0 };
+  return chooseTargets(isWaiting ? { ...observed, memory: alone } : observed, { without });
 }
 
 function chooseTargets(
   { request, checkpoint, nodes, load, memory }: Observed,
-  wanted: string | undefined,
-  without?: ReadonlySet<string>,
+  among: Pick<NodeQuestion, 'wanted' | 'without'>,
 ): Nodes | Refusal {
   const { nodeName = '', podTemplate, cpuFeatures, bytes } = checkpoint?.status ?? {};
   // What the images have of it. What the kernel keeps for the pod is not in them.
   const pod = bytes?.pages === undefined ? undefined : { bytes: bytes.pages };
   const { data: scheduling } = PodScheduling.safeParse(podTemplate?.spec);
   const seed = request.metadata.uid;
-  return chooseNodes({
-    ...{ nodes, from: nodeName, mayStay: true, wanted, without, load, seed, scheduling },
+  const question: NodeQuestion = {
+    ...{ nodes, from: nodeName, mayStay: true, ...among, load, seed, scheduling },
     cpuFeatures,
-    excludes: (node) => lacksRoom(memory, node.metadata.name, pod),
-  });
+  };
+  const excludes: NodeQuestion['excludes'] = (node) => lacksRoom(memory, node.metadata.name, pod);
+  const found = chooseNodes({ ...question, excludes });
+  if (!('reason' in found)) return found;
+  const roomy = chooseNodes(question);
+  return 'reason' in roomy ? roomy : { reason: 'NotEnoughMemory', message: found.message };
 }

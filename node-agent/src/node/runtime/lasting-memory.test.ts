@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { lastingBytes, lastingMemory, lastingMemoryOf } from './lasting-memory.ts';
+import { arrivedMemory, lastingBytes, lastingMemory, lastingMemoryOf } from './lasting-memory.ts';
 
 /** As a kernel 6.12 writes it, with the fields that count and some that do not. */
 const stat = (fields: Record<string, number>): string =>
@@ -89,6 +89,18 @@ describe('a pod', () => {
   it('is not known with cgroup v1, or once its cgroups are gone', async () => {
     expect(await lastingMemoryOf(host, uid, [{}])).toBeUndefined();
     expect(await lastingMemoryOf(host, uid, [{ cgroup: `/pod${uid}/one` }])).toBeUndefined();
+  });
+
+  it.each([
+    'kubepods/burstable/pod0a1b-2c3d',
+    'kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0a1b_2c3d.slice',
+    'kubelet/kubepods/pod0a1b-2c3d',
+  ])('has, while it is restored in %s, what is in RAM already', async (pod) => {
+    await cgroup(`sys/fs/cgroup/${pod}`, { ...holds(1000), 'memory.swap.current': '50\n' });
+    await cgroup(`sys/fs/cgroup/${pod}/one`, holds(400));
+    expect(await arrivedMemory(host, uid)).toBe(1000);
+    expect(await arrivedMemory(host, 'ffff'), 'no such cgroup').toBe(0);
+    expect(await arrivedMemory(host, ''), 'no pod').toBe(0);
   });
 });
 

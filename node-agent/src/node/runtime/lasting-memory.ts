@@ -6,6 +6,7 @@ import type { PodMemory } from '../../../../crds/src/index.ts';
 import { unlessErrno } from '../../support/errors.ts';
 import { namesIn, textOf } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
+import { findCgroup } from './cgroup.ts';
 import type { Container } from './containers.ts';
 
 /**
@@ -79,8 +80,26 @@ export async function lastingMemoryOf(
   return { bytes: sum.bytes, ...(hugePages.length > 0 && { hugePages }) };
 }
 
-/** The kubelet names a pod's cgroup `pod<UID>`, or as a slice of systemd's, where a dash would mean another level. */
-function isOfPod(dir: string, podUid: string): boolean {
-  const name = basename(dir);
-  return name.includes(`pod${podUid}`) || name.includes(`pod${podUid.replaceAll('-', '_')}.slice`);
+/**
+ * Bytes in RAM that a pod has already which is on its way here, whether runc knows its containers or not: CRIU restores a
+ * container's pages in that container's cgroup.
+ * @returns 0: it has no cgroup of its own
+ */
+export async function arrivedMemory(host: Pick<Host, 'path'>, podUid: string): Promise<number> {
+  if (podUid === '') return 0;
+  const root = host.path('/sys/fs/cgroup');
+  for (const name of namesOfPod(podUid)) {
+    const dir = await findCgroup(root, name);
+    if (dir !== undefined) return (await lastingMemory(dir)) ?? 0;
+  }
+  return 0;
 }
+
+/** The kubelet names a pod's cgroup `pod<UID>`, or as a slice of systemd's, where a dash would mean another level. */
+const namesOfPod = (podUid: string): readonly string[] => [
+  `pod${podUid}`,
+  `pod${podUid.replaceAll('-', '_')}.slice`,
+];
+
+const isOfPod = (dir: string, podUid: string): boolean =>
+  namesOfPod(podUid).some((name) => basename(dir).includes(name));

@@ -17,7 +17,7 @@ import {
 import { memoryRefusal } from './memory-look.ts';
 
 const GIB = 2 ** 30;
-const has = (available: number): NodeMemory => ({
+const holds = (available: number): NodeMemory => ({
   ...{ available, hugePages: new Map(), keepsImages: false },
 });
 const needs = { bytes: 2 * GIB };
@@ -28,7 +28,7 @@ const found = { target: { ...placed, memory: needs }, deadlines: {} };
 describe('a target at its create gate', () => {
   it('says how much its node lacks, and nothing may begin', async () => {
     put(found);
-    remember(has(enough - 1));
+    remember(holds(enough - 1));
     void create();
     await run();
     expect(status()?.targetAgent).toMatchObject({
@@ -42,10 +42,10 @@ describe('a target at its create gate', () => {
 
   it('goes on once the memory is there', async () => {
     put(found);
-    remember(has(0));
+    remember(holds(0));
     void create();
     await run();
-    remember(has(enough));
+    remember(holds(enough));
     await run();
     expect(status()?.targetAgent).toMatchObject({ state: 'AtCreateGate' });
     expect(status()?.targetAgent).not.toHaveProperty('refuses');
@@ -54,7 +54,7 @@ describe('a target at its create gate', () => {
 
   it('goes by what the pod has come to since', async () => {
     put({ ...found, sourceAgent: { state: 'Waiting', memory: { bytes: 3 * GIB } } });
-    remember(has(enough));
+    remember(holds(enough));
     void create();
     await run();
     expect(status()?.targetAgent?.message).toMatch(/need 3\.3 GiB/);
@@ -62,7 +62,7 @@ describe('a target at its create gate', () => {
 
   it('refuses nothing once the source may be locked', async () => {
     put({ ...found, deadlines: { blackout: '2016-01-01T00:01:40.000000Z' } });
-    remember(has(0));
+    remember(holds(0));
     void create();
     await run();
     expect(state()).toBe('AtCreateGate');
@@ -73,7 +73,7 @@ describe('a target at its create gate', () => {
 
   it.each([
     ['of a node that does not say', undefined, found],
-    ['of a pod that nobody has measured', has(0), { deadlines: {} }],
+    ['of a pod that nobody has measured', holds(0), { deadlines: {} }],
   ])('is as before, %s', async (_name, memory, change) => {
     put(change);
     remember(memory);
@@ -93,6 +93,7 @@ describe('others on their way to the node', () => {
       },
       { uid: 'other', creationTimestamp: '2026-01-01T00:00:00Z', ...metadata },
     );
+  const measured = { state: 'Waiting', memory: { bytes: GIB } };
   const own = migration(
     { target: { ...placed, memory: needs } },
     { creationTimestamp: '2026-01-01T00:00:01Z' },
@@ -100,7 +101,7 @@ describe('others on their way to the node', () => {
   const refused = (...arriving: ReturnType<typeof other>[]) =>
     memoryRefusal(own, {
       nodeName: 'node-b',
-      memory: async () => has(enough),
+      memory: async () => holds(enough),
       arriving: () => [own, ...arriving],
     });
 
@@ -122,13 +123,60 @@ describe('others on their way to the node', () => {
       false,
     ],
     ['need none that nobody has measured', { target: placed }, {}, false],
+    [
+      'get none as long as the operator has found none for them',
+      { target: { nodeName: 'node-b', podName: 'app-2' }, sourceAgent: measured },
+      {},
+      false,
+    ],
+    [
+      'get it if their pod is there, though the operator has not asked',
+      { target: placed, sourceAgent: measured },
+      {},
+      true,
+    ],
+    [
+      'leave it to others once their pod was given up',
+      { triedNodes: [{ nodeName: 'node-b', podUID: TARGET_UID, reason: 'x', message: '' }] },
+      {},
+      false,
+    ],
+    [
+      'do not for a pod that was given up before theirs',
+      { triedNodes: [{ nodeName: 'node-b', podUID: 'before', reason: 'x', message: '' }] },
+      {},
+      true,
+    ],
   ])('%s', async (_name, change, metadata, isRefused) => {
     expect((await refused(other(change, metadata))) !== undefined).toBe(isRefused);
   });
 
+  it.each([
+    ['nothing yet', 0, GIB],
+    ['a part of it', GIB / 4, GIB - GIB / 4],
+    ['all of it', GIB, 0],
+    ['more than was found for them', 2 * GIB, 0],
+  ])('take what they do not have already: %s', async (_name, has, taken) => {
+    const restoring = other({ targetAgent: { state: 'Restoring' } });
+    const asked: string[] = [];
+    const look = (available: number) =>
+      memoryRefusal(own, {
+        nodeName: 'node-b',
+        memory: async () => holds(available),
+        arriving: () => [own, restoring],
+        arrived: async (podUid) => {
+          asked.push(podUid);
+          return has;
+        },
+      });
+    expect(await look(enough + taken)).toBeUndefined();
+    expect(await look(enough + taken - 1)).toMatch(/^Node node-b has /);
+    expect(new Set(asked)).toEqual(new Set([TARGET_UID]));
+  });
+
   it('never lack it for each other: of two that wait one gets it', async () => {
     const same = other({}, { uid: 'a', creationTimestamp: '2026-01-01T00:00:01Z' });
-    const parts = { nodeName: 'node-b', memory: async () => has(neededBytes(2 * GIB)) };
+    const parts = { nodeName: 'node-b', memory: async () => holds(neededBytes(2 * GIB)) };
     const arriving = () => [own, same];
     const both = await Promise.all(
       arriving().map((one) => memoryRefusal(one, { ...parts, arriving })),
@@ -139,7 +187,7 @@ describe('others on their way to the node', () => {
   it('are those that the agent knows', async () => {
     put(found);
     arrive([other({}, { creationTimestamp: '2000-01-01T00:00:00Z' })]);
-    remember(has(enough));
+    remember(holds(enough));
     void create();
     await run();
     expect(state()).toBe('AtCreateGate');

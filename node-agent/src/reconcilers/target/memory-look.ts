@@ -16,9 +16,11 @@ export interface MemoryParts {
   readonly memory?: (() => Promise<NodeMemory | undefined>) | undefined;
   /** All requests whose target is on this node. */
   readonly arriving?: (() => readonly Handover[]) | undefined;
+  /** Bytes that a pod has here already, by its UID. Absent: none. */
+  readonly arrived?: ((podUid: string) => Promise<number>) | undefined;
 }
 
-/** From there on a pod's memory is among what the node has given away. */
+/** From there on a pod's memory is among what the node has given away. A state that nobody waits for is reported late. */
 const restored: ReadonlySet<TargetState | undefined> = new Set([
   ...(['AtResumeGate', 'Answering', 'Running', 'TornDown', 'Failed'] as const),
 ]);
@@ -26,12 +28,18 @@ const restored: ReadonlySet<TargetState | undefined> = new Set([
 /** @returns why the pod finds too little memory here, for people; undefined: it finds enough, or nobody knows */
 export async function memoryRefusal(
   request: Handover,
-  { nodeName, memory, arriving }: MemoryParts,
+  { nodeName, memory, arriving, arrived }: MemoryParts,
 ): Promise<string | undefined> {
   const pod = neededBy(request);
   if (!pod || !memory) return undefined;
-  const others = (arriving?.() ?? []).filter((one) => takesFirst(one, request));
-  const taken = others.reduce((sum, one) => sum + (neededBy(one)?.bytes ?? 0), 0);
+  let taken = 0;
+  for (const other of arriving?.() ?? []) {
+    if (!takesFirst(other, request)) continue;
+    const { podUID } = other.status?.target ?? {};
+    // What it has already is no longer among what the node has.
+    const has = podUID === undefined ? 0 : ((await arrived?.(podUID)) ?? 0);
+    taken += Math.max(0, (neededBy(other)?.bytes ?? 0) - has);
+  }
   const why = lacksMemory(pod, await memory(), taken);
   return why && `Node ${nodeName} ${why}. Free memory there, or name another node.`;
 }
@@ -49,7 +57,15 @@ function takesFirst(other: Handover, request: Handover): boolean {
   const { metadata, status } = other;
   if (metadata.uid === request.metadata.uid || isFinished(other)) return false;
   if (status?.decision || restored.has(status?.targetAgent?.state)) return false;
+  if (!isComing(other)) return false;
   return status?.deadlines?.blackout !== undefined || order(other) < order(request);
+}
+
+/** Not before the operator has found memory for it, or has made the pod; and not a pod that was given up for another node. */
+function isComing({ status }: Handover): boolean {
+  const { podUID, memory } = status?.target ?? {};
+  if (podUID === undefined) return memory !== undefined;
+  return !(status?.triedNodes ?? []).some((one) => one.podUID === podUID);
 }
 
 const order = ({ metadata }: Handover): string => `${metadata.creationTimestamp} ${metadata.uid}`;
