@@ -260,14 +260,14 @@ export interface UndumpableSocket {
   port: number;
 }
 
-/** What one thread of a process has apart from it, or has used. */
+/** What one thread of a process has apart from it. */
 export interface Unshared {
   tid: number;
   /**
-   * `files`, `directory`, `namespace`: of its own; `children`: a namespace for its next children; `undo`: has used semop(2) with
-   * SEM_UNDO; `tracer`: has one; `first`: it is the first thread, and has ended before others.
+   * `files`, `directory`, `namespace`: of its own; `children`: a namespace for its next children; `tracer`: has one; `first`: it is the
+   * first thread, and has ended before others.
    */
-  what: 'files' | 'directory' | 'namespace' | 'children' | 'undo' | 'tracer' | 'first';
+  what: 'files' | 'directory' | 'namespace' | 'children' | 'tracer' | 'first';
   /** PID of the tracer. */
   tracer?: number;
 }

@@ -57,8 +57,8 @@ static int run_thread(pid_t tid, uint64_t code, uint64_t argument)
 
 int inject_thread(struct inject *inject, uint64_t code, uint64_t argument)
 {
-	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
-				    CLONE_THREAD | CLONE_SYSVSEM;
+	/* CLONE_SYSVSEM would give the process a list of what semaphores it gives back at its end. */
+	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
 	int64_t tid;
 	int ret;
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <linux/kcmp.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -11,10 +9,10 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "semaphores.h"
 #include "tasks.h"
 #include "unshared.h"
 
@@ -79,54 +77,10 @@ static int differs(pid_t one, pid_t other, int type)
 	return ret != 0;
 }
 
-/*
- * The first semop() with SEM_UNDO gives a thread a list, which is empty or not: nobody can read it. We have none. A list is of no
- * use where there are no semaphores.
- */
+/* Where it has one, it may have used SEM_UNDO, or only has threads (semaphores.c). We have none. */
 static int has_undo_list(pid_t tid)
 {
 	return differs(tid, getpid(), KCMP_SYSVSEM);
-}
-
-/* Lines below the heading of /proc/sysvipc/sem, which shows the reader's own namespace. 0, 1 or -errno. */
-static int read_semaphores(void)
-{
-	FILE *file = fopen("/proc/sysvipc/sem", "re");
-	char line[256];
-	int lines = 0;
-
-	if (!file)
-		return errno == ENOENT ? 0 : -errno;
-	while (lines < 2 && fgets(line, sizeof(line), file))
-		lines += strchr(line, '\n') != NULL;
-	fclose(file);
-	return lines > 1;
-}
-
-/* The same of @pid's namespace. A child's status says it: 0 or 1, and what else it is counts as an error. */
-static int has_semaphores(pid_t pid)
-{
-	char path[64];
-	int status, namespace, ret;
-	pid_t child;
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/ipc", pid);
-	namespace = open(path, O_RDONLY | O_CLOEXEC);
-	if (namespace < 0)
-		return -errno;
-	/* fork() without a signal at the end. */
-	child = syscall(SYS_clone, 0, NULL, NULL, NULL, 0);
-	if (!child)
-		_exit(setns(namespace, CLONE_NEWIPC) ? 2 : read_semaphores() & 3);
-	close(namespace);
-	if (child < 0)
-		return -errno;
-	do
-		ret = waitpid(child, &status, __WALL);
-	while (ret < 0 && errno == EINTR);
-	if (ret != child || !WIFEXITED(status) || WEXITSTATUS(status) > 1)
-		return -EIO;
-	return WEXITSTATUS(status);
 }
 
 struct checked {
@@ -174,19 +128,34 @@ static int check_other(pid_t tid, void *arg)
 	return check_any(tid, checked);
 }
 
+static int check_semaphores(pid_t pid)
+{
+	static const char *const advice =
+		"let it give them back before the move, use POSIX semaphores (sem_open, sem_init), or remove those that nobody uses (ipcrm)";
+	pid_t tid = pid;
+	int ret = semaphores_any(pid);
+
+	if (ret > 0)
+		ret = semaphores_held(pid, &tid);
+	if (ret > 0)
+		return refuse(tid, "semaphores that it gives back at its end (SEM_UNDO)", advice);
+	if (ret == -EACCES)
+		return refuse(tid, "perhaps semaphores that it gives back at its end (SEM_UNDO), and no right to use them", advice);
+	return ret == -ENOTSUP ? -EPERM : ret;
+}
+
 static int check(pid_t pid)
 {
 	struct checked checked = { .leader = pid };
-	int ret = check_any(pid, &checked);
+	int ret;
 
+	/* Gives up our own list, if CRIU should ever have threads. */
+	if (unshare(CLONE_SYSVSEM))
+		return -errno;
+	ret = check_any(pid, &checked);
 	if (!ret)
 		ret = task_each_thread(pid, check_other, &checked);
-	if (ret || !checked.undoes)
-		return ret;
-	ret = has_semaphores(pid);
-	return ret > 0 ? refuse(pid, "used semaphores with SEM_UNDO",
-				"use semaphores that are not given back at a process's end, or remove them (ipcrm)") :
-			 ret;
+	return ret || !checked.undoes ? ret : check_semaphores(pid);
 }
 
 int unshared_check(pid_t pid)

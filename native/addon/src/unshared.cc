@@ -36,8 +36,7 @@ struct CloseDir {
 bool Differs(pid_t one, pid_t other, int type) {
   long order = syscall(SYS_kcmp, one, other, type, 0, 0);
   if (order >= 0) return order != 0;
-  // EOPNOTSUPP: a kernel without System V IPC.
-  if (errno == ESRCH || errno == EOPNOTSUPP) return false;
+  if (errno == ESRCH) return false;
   throw Failure::FromErrno(errno, "compare threads " + std::to_string(one) + " and " + std::to_string(other));
 }
 
@@ -90,8 +89,6 @@ class Search {
     Status status = StatusOf(task);
     if (status.ended) return;
     if (status.tracer) Add(tid, "tracer", status.tracer);
-    // The first semop() with SEM_UNDO gives a thread a list. This one has none.
-    if (Differs(tid, static_cast<pid_t>(syscall(SYS_gettid)), KCMP_SYSVSEM)) Add(tid, "undo");
     LookAtChildren(tid, task);
     if (tid == pid_) return;
     if (first_.ended) {

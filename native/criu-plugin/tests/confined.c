@@ -3,7 +3,7 @@
  * A process with threads in system calls of several kinds that confines itself, or one of its threads, and drops what
  * would tell; or one of whose threads does not share what threads share. Ten times a second it prints what it may still
  * do, and each system call that did not go on as it should.
- * usage: confined none|process|thread|mdwe|mce|files|directory|uts|children|dispatch|undo|removed|eventfd [THREADS]
+ * usage: confined none|process|thread|mdwe|mce|files|directory|uts|children|dispatch|undo|raised|removed|given|semaphore|eventfd [THREADS]
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -66,15 +66,41 @@ static void leave_the_others(void)
 		perror(how);
 }
 
-/* Of a process: it takes a semaphore that the kernel gives back at its end. */
-static void take_semaphore(bool remove)
-{
-	struct sembuf take = { .sem_op = -1, .sem_flg = SEM_UNDO };
-	int id = semget(IPC_PRIVATE, 1, 0600);
+#define SEMAPHORES 6
 
-	if (id < 0 || semctl(id, 0, SETVAL, 1) || semop(id, &take, 1) ||
-	    (remove && semctl(id, 0, IPC_RMID)))
+static int set;
+static unsigned short values[SEMAPHORES] = { 3, 0, 32767, 1, 0, 2 };
+
+static bool operate(int number)
+{
+	struct sembuf operation = { .sem_num = SEMAPHORES - 1, .sem_op = number, .sem_flg = SEM_UNDO };
+
+	values[SEMAPHORES - 1] += number;
+	return !semop(set, &operation, 1);
+}
+
+/* Of a process: it has semaphores, and takes one that the kernel gives back at its end, or the other way round. */
+static void use_semaphores(void)
+{
+	bool ok;
+
+	set = semget(IPC_PRIVATE, SEMAPHORES, 0600);
+	ok = set >= 0 && !semctl(set, 0, SETALL, values);
+	if (!strcmp(how, "undo") || !strcmp(how, "removed") || !strcmp(how, "given"))
+		ok &= operate(-1);
+	if (!strcmp(how, "given") || !strcmp(how, "raised"))
+		ok &= operate(1);
+	if (!strcmp(how, "removed"))
+		ok &= !semctl(set, 0, IPC_RMID);
+	if (!ok)
 		perror("semop");
+}
+
+static bool have_changed(void)
+{
+	unsigned short now[SEMAPHORES];
+
+	return semctl(set, 0, GETALL, now) || memcmp(now, values, sizeof(values));
 }
 
 /* Nothing is written there, so none of these returns. A timed poll may end early (README.md, Limits). */
@@ -104,6 +130,7 @@ int main(int argc, char **argv)
 {
 	long count = argc > 2 ? atol(argv[2]) : 6;
 	struct timespec pause = { .tv_nsec = 100000000 };
+	bool uses;
 
 	how = argc > 1 ? argv[1] : "none";
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -119,8 +146,10 @@ int main(int argc, char **argv)
 		landlock();
 	if (eventfd(3, strcmp(how, "eventfd") ? 0 : EFD_SEMAPHORE) < 0)
 		perror(how);
-	if (!strcmp(how, "undo") || !strcmp(how, "removed"))
-		take_semaphore(!strcmp(how, "removed"));
+	uses = !strcmp(how, "undo") || !strcmp(how, "raised") || !strcmp(how, "removed") || !strcmp(how, "given") ||
+	       !strcmp(how, "semaphore");
+	if (uses)
+		use_semaphores();
 	if (!strcmp(how, "mdwe") && prctl(PR_SET_MDWE, 1, 0, 0, 0))
 		perror("PR_SET_MDWE");
 	if (!strcmp(how, "mce") && prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0))
@@ -131,6 +160,8 @@ int main(int argc, char **argv)
 		printf("%lu: %s\n", i, fd < 0 ? "restricted" : "free");
 		if (fd >= 0)
 			close(fd);
+		if (uses && strcmp(how, "removed") && have_changed())
+			printf("semaphores have changed\n");
 		while (nanosleep(&pause, NULL) && errno != EINTR)
 			printf("nanosleep: %s\n", strerror(errno));
 	}

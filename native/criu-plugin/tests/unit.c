@@ -75,6 +75,7 @@ int main(void)
 	unit_pack();
 	unit_settings();
 	unit_tasks();
+	unit_unshared();
 	unit_uverbs();
 	unit_watches();
 	unit_fault();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What threads and processes of a container do not share with it. Of a thread, CRIU 4.1.1 restores the files, directory, umask
-// and namespaces of its process, without a word, and it forgets which semaphores SEM_UNDO gives back; the plugin refuses these in
-// the dump (native/criu-plugin/unshared.c). CRIU itself refuses namespaces of a process in the container, a process that is traced
-// or whose first thread has ended, in the middle of the dump.
+// and namespaces of its process, without a word; the plugin refuses these in the dump (native/criu-plugin/unshared.c). Semaphores
+// that a process gives back at its end (SEM_UNDO) the plugin alone finds, because from outside every process with threads looks
+// like one that has some. CRIU itself refuses namespaces of a process in the container, a process that is traced or whose first
+// thread has ended, in the middle of the dump.
 import { readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sysvipc, unshared as unsharedOf, type Unshared } from '../../../../native/addon/index.ts';
-import { unlessErrno } from '../../support/errors.ts';
+import { unshared as unsharedOf, type Unshared } from '../../../../native/addon/index.ts';
 import { isInContainer, readProcess, unlessEnded } from '../runtime/process.ts';
 
 export interface UnsharedParts {
@@ -15,8 +15,6 @@ export interface UnsharedParts {
   /** PID of the container's first process. */
   first: number | undefined;
   unshared?: (pid: number) => Promise<Unshared[]>;
-  /** How many semaphore sets the process can see. */
-  semaphores?: (ipc: string) => Promise<number>;
 }
 
 /** CRIU dumps further mount namespaces, and none of the others. */
@@ -33,15 +31,12 @@ const kinds: Readonly<Record<Exclude<Unshared['what'], 'tracer'>, string>> = {
     'has a thread with a namespace of its own (unshare or setns), which cannot be moved. Use a process instead of that thread, which ends.',
   children:
     'has asked for a namespace for its next children (unshare), which cannot be moved. Let it ask in a process that ends.',
-  undo:
-    'has used semaphores with SEM_UNDO, of which a move loses which ones it would give back at its end. Use others, or remove those ' +
-    'that nobody uses (ipcs, ipcrm).',
 };
 
 /** What of process `pid` a move would lose or CRIU refuse, and what to do; empty for one that has ended. */
 export async function unsharedReasons(
   pid: number,
-  { proc, first, unshared = unsharedOf, semaphores = semaphoresOf }: UnsharedParts,
+  { proc, first, unshared = unsharedOf }: UnsharedParts,
 ): Promise<string[]> {
   const reasons: string[] = [];
   for (const { what, tracer } of await unshared(pid)) {
@@ -50,7 +45,7 @@ export async function unsharedReasons(
       reasons.push(
         `is traced by process ${tracer} (a debugger, strace), which cannot be moved. Detach it, then create a new request.`,
       );
-    } else if (what !== 'undo' || (await semaphores(join(proc, String(pid), 'ns/ipc'))) > 0) {
+    } else {
       reasons.push(kinds[what]);
     }
   }
@@ -79,7 +74,3 @@ async function ownNamespaces(pid: number, first: number, proc: string): Promise<
   const found = await Promise.all(OF_PROCESS.map(differs));
   return OF_PROCESS.filter((_, nth) => found[nth]);
 }
-
-/** 0 for a process that has ended. */
-const semaphoresOf = async (ipc: string): Promise<number> =>
-  (await unlessErrno(sysvipc(ipc), 'ENOENT', 'ESRCH'))?.sem ?? 0;
