@@ -3,6 +3,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { kubectl, onNode, readyNodes } from './cluster.ts';
+import { provider } from './provider/choice.ts';
 
 /** Prints the agent's journal and CRIU's logs of a node. */
 const AGENT_FILES_SCRIPT = `
@@ -44,6 +45,8 @@ export async function collectArtefacts(dir: string, namespaces: readonly string[
   for (const node of await readyNodes().catch(() => [])) {
     await save(`${node}-sealift.txt`, () => onNode(node, AGENT_FILES_SCRIPT));
     await save(`${node}-kernel.txt`, () => onNode(node, KERNEL_STATE_SCRIPT));
+    // A kernel that has crashed and booted again says why only there.
+    await save(`${node}-console.txt`, async () => (await provider.console?.(node)) ?? '');
     await save(`${node}-journal.txt`, () =>
       onNode(node, 'journalctl -b --no-pager -o short-precise -u kubelet -u containerd -n 400'),
     );

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lab (e2e/lab): nodes w1 and w2 are VMs with kernels of their own, w3 is a machine outside the cluster.
+import { readFile } from 'node:fs/promises';
 import { run, top } from '../command.ts';
 import { abilities, type Ability, type OutsidePeer, type Provider } from './provider.ts';
 
@@ -37,6 +38,7 @@ export function lab(dir: string): Provider {
     },
     loadImage: (archive, nodes) => command(['load', archive, ...nodes.map(numberOf)], 600_000),
     setCable: (node, cable, state) => command(['link', numberOf(node), cable, state]),
+    console: (node) => readFile(`${dir}/run/w${numberOf(node)}.console`, 'utf8'),
     reset: (node) => command(['reset', numberOf(node)]),
     controlPlane: (part, action) => command(['part', action, part]),
     async startOutsidePeer(): Promise<OutsidePeer> {

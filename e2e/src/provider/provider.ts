@@ -61,6 +61,8 @@ export interface Provider {
   unpack(node: string, archive: string, directory: string): Promise<void>;
   loadImage(archive: string, nodes: readonly string[]): Promise<void>;
   setCable(node: string, cable: Cable, state: 'up' | 'down'): Promise<void>;
+  /** What a node's kernel has written to its console, also before it was reset or crashed. Absent: nobody keeps it. */
+  console?(node: string): Promise<string>;
   /** Takes a node's power for a moment. Returns before it is back. */
   reset(node: string): Promise<void>;
   /** Stops or starts a part of the control plane, e.g. `kube-apiserver`. */
