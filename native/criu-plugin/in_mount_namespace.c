@@ -15,13 +15,13 @@
 #include "in_mount_namespace.h"
 #include "mountinfo.h"
 
-int in_mount_namespace(pid_t pid, int (*fn)(void *arg), void *arg)
+int in_namespace(pid_t pid, const char *name, int type, int (*fn)(void *arg), void *arg)
 {
 	int status, namespace, ret;
 	char path[64];
 	pid_t child;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
 	namespace = open(path, O_RDONLY | O_CLOEXEC);
 	if (namespace < 0)
 		return -errno;
@@ -30,7 +30,7 @@ int in_mount_namespace(pid_t pid, int (*fn)(void *arg), void *arg)
 	if (child < 0) {
 		ret = -errno;
 	} else if (!child) {
-		ret = setns(namespace, CLONE_NEWNS) ? -errno : fn(arg);
+		ret = setns(namespace, type) ? -errno : fn(arg);
 		_exit(ret < 0 && ret > -256 ? -ret : ret != 0);
 	} else {
 		do
@@ -41,6 +41,11 @@ int in_mount_namespace(pid_t pid, int (*fn)(void *arg), void *arg)
 	}
 	close(namespace);
 	return ret;
+}
+
+int in_mount_namespace(pid_t pid, int (*fn)(void *arg), void *arg)
+{
+	return in_namespace(pid, "mnt", CLONE_NEWNS, fn, arg);
 }
 
 int open_plain(const char *path)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Work in a container's mount namespace. */
+/* Work in a container's mount namespace, or another one of its. */
 #ifndef SEALIFT_IN_MOUNT_NAMESPACE_H
 #define SEALIFT_IN_MOUNT_NAMESPACE_H
 
@@ -7,12 +7,15 @@
 #include <sys/types.h>
 
 /*
- * in_mount_namespace - run @fn in the mount namespace of @pid
+ * in_namespace - run @fn in a namespace of @pid
+ * @name: in /proc/PID/ns
+ * @type: CLONE_NEW...
  *
  * In a process of its own: the kernel changes a mount only for somebody in its namespace. That process sends no
  * SIGCHLD, on which CRIU has a handler. What @fn changes in memory is lost.
  * Returns what @fn has returned, 0 or -errno.
  */
+int in_namespace(pid_t pid, const char *name, int type, int (*fn)(void *arg), void *arg);
 int in_mount_namespace(pid_t pid, int (*fn)(void *arg), void *arg);
 
 /*

@@ -19,7 +19,6 @@
 #error "system calls are injected on x86-64 only"
 #endif
 
-#define KERNEL_SIGSET_SIZE 8
 #define USER_CS 0x33
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 
@@ -196,7 +195,7 @@ static int64_t map_beyond_limits(struct inject *inject)
 	static const enum __rlimit_resource which[] = { RLIMIT_AS, RLIMIT_DATA };
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	struct rlimit limits[2], raised;
-	int64_t scratch = -ENOMEM;
+	int64_t scratch;
 	int ret = 0;
 
 	for (size_t i = 0; i < 2; i++) {

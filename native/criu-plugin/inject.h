@@ -14,6 +14,9 @@
 
 #define INJECT_SCRATCH_SIZE 262144
 
+/* Of ptrace's requests for a signal mask. */
+#define KERNEL_SIGSET_SIZE 8
+
 struct inject {
 	pid_t pid;
 	struct user_regs_struct saved;

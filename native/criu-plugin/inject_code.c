@@ -13,8 +13,6 @@
 #include "inject.h"
 #include "tasks.h"
 
-#define KERNEL_SIGSET_SIZE 8
-
 /* Returns the exit status of a thread that is about to run, or -errno. */
 static int wait_for_exit(pid_t tid)
 {

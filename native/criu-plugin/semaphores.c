@@ -6,7 +6,6 @@
  * operations that leave the range unless that number is 0, and the last of which never can be done.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/kcmp.h>
 #include <sched.h>
@@ -15,9 +14,9 @@
 #include <string.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "in_mount_namespace.h"
 #include "inject.h"
 #include "semaphores.h"
 #include "tasks.h"
@@ -49,38 +48,20 @@ static int read_semaphores(void)
 	return lines > 1;
 }
 
-/* An exit status: 0 or 1, and what else it is counts as an error. */
-static int look(int namespace)
+/* -EEXIST: there are some; an exit status has room for errors only. */
+static int look(void *arg)
 {
-	int ret = setns(namespace, CLONE_NEWIPC) ? -errno : read_semaphores();
+	int ret = read_semaphores();
 
-	return ret < 0 ? 2 : ret;
+	(void)arg;
+	return ret < 0 ? -EIO : ret ? -EEXIST : 0;
 }
 
 int semaphores_any(pid_t pid)
 {
-	char path[64];
-	int status, namespace, ret;
-	pid_t child;
+	int ret = in_namespace(pid, "ipc", CLONE_NEWIPC, look, NULL);
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/ipc", pid);
-	namespace = open(path, O_RDONLY | O_CLOEXEC);
-	if (namespace < 0)
-		return -errno;
-	/* fork() without a signal at the end. */
-	child = syscall(SYS_clone, 0, NULL, NULL, NULL, 0);
-	if (!child)
-		_exit(look(namespace));
-	ret = -errno;
-	close(namespace);
-	if (child < 0)
-		return ret;
-	do
-		ret = waitpid(child, &status, __WALL);
-	while (ret < 0 && errno == EINTR);
-	if (ret != child || !WIFEXITED(status) || WEXITSTATUS(status) > 1)
-		return -EIO;
-	return WEXITSTATUS(status);
+	return ret == -EEXIST ? 1 : ret;
 }
 
 /* From @value and back into the range, with what is to be given back at either end of its own. Leaves 1. Returns their number. */
@@ -192,13 +173,12 @@ static int try_other(pid_t tid, void *arg)
 	struct inject inject;
 	int ret, end;
 
-	ret = syscall(SYS_kcmp, tid, question->leader.pid, KCMP_SYSVSEM, 0, 0);
-	if (ret <= 0)
-		return ret < 0 ? -errno : 0;
+	ret = task_differs(tid, question->leader.pid, KCMP_SYSVSEM);
 	/* What has no list would get one. */
-	ret = syscall(SYS_kcmp, tid, getpid(), KCMP_SYSVSEM, 0, 0);
+	if (ret > 0)
+		ret = task_differs(tid, getpid(), KCMP_SYSVSEM);
 	if (ret <= 0)
-		return ret < 0 ? -errno : 0;
+		return ret;
 	ret = inject_begin_thread(&inject, tid, &question->leader);
 	if (ret)
 		return ret;
@@ -216,10 +196,8 @@ int semaphores_held(pid_t pid, pid_t *tid)
 	ret = inject_begin(&question.leader, pid);
 	if (ret)
 		return ret;
-	ret = syscall(SYS_kcmp, pid, getpid(), KCMP_SYSVSEM, 0, 0);
-	if (ret < 0)
-		ret = -errno;
-	else if (ret)
+	ret = task_differs(pid, getpid(), KCMP_SYSVSEM);
+	if (ret > 0)
 		ret = try_all(&question.leader);
 	if (!ret)
 		ret = task_each_thread(pid, try_other, &question);

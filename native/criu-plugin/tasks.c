@@ -46,6 +46,16 @@ static int status_number(pid_t pid, const char *name, uint64_t *value)
 	return ret;
 }
 
+int task_differs(pid_t one, pid_t other, int type)
+{
+	int ret = syscall(SYS_kcmp, one, other, type, 0, 0);
+
+	/* Without the system call (CONFIG_KCMP) CRIU itself does not work. */
+	if (ret < 0)
+		return errno == EOPNOTSUPP ? 0 : -errno;
+	return ret != 0;
+}
+
 int task_pending(pid_t tid, uint64_t *signals)
 {
 	FILE *file = task_open(tid, "status");

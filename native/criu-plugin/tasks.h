@@ -12,6 +12,9 @@
 /* A file of /proc/PID, for reading, or NULL and errno. */
 FILE *task_open(pid_t pid, const char *name);
 
+/* Have two threads another one of @type (kcmp(2))? 0, 1 or -errno; 0 where the kernel does not say it. */
+int task_differs(pid_t one, pid_t other, int type);
+
 /* Signals that wait for thread @tid, or for its process: bit 0 is signal 1. 0 or -errno. */
 int task_pending(pid_t tid, uint64_t *signals);
 

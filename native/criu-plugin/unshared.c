@@ -67,20 +67,10 @@ static bool same_namespace(pid_t one, const char *name, pid_t other, const char 
 	return !strcmp(a, b);
 }
 
-/* Without the system call (CONFIG_KCMP) CRIU itself does not work. */
-static int differs(pid_t one, pid_t other, int type)
-{
-	int ret = syscall(SYS_kcmp, one, other, type, 0, 0);
-
-	if (ret < 0)
-		return errno == EOPNOTSUPP ? 0 : -errno;
-	return ret != 0;
-}
-
 /* Where it has one, it may have used SEM_UNDO, or only has threads (semaphores.c). We have none. */
 static int has_undo_list(pid_t tid)
 {
-	return differs(tid, getpid(), KCMP_SYSVSEM);
+	return task_differs(tid, getpid(), KCMP_SYSVSEM);
 }
 
 struct checked {
@@ -110,8 +100,8 @@ static int check_any(pid_t tid, struct checked *checked)
 static int check_other(pid_t tid, void *arg)
 {
 	struct checked *checked = arg;
-	int files = differs(tid, checked->leader, KCMP_FILES);
-	int directory = differs(tid, checked->leader, KCMP_FS);
+	int files = task_differs(tid, checked->leader, KCMP_FILES);
+	int directory = task_differs(tid, checked->leader, KCMP_FS);
 
 	if (files < 0 || directory < 0)
 		return files < 0 ? files : directory;

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 
 #include "fault.h"
 #include "log.h"
@@ -41,6 +43,15 @@ const char *unit_log(void)
 void unit_clear_log(void)
 {
 	log_text[0] = 0;
+}
+
+void unit_seize(pid_t tid)
+{
+	int status;
+
+	CHECK(!ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD));
+	CHECK(!ptrace(PTRACE_INTERRUPT, tid, NULL, NULL));
+	CHECK(waitpid(tid, &status, __WALL) == tid && WIFSTOPPED(status));
 }
 
 static void unit_fault(void)

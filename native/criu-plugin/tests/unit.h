@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* One check; counted, and printed if it fails. */
 void unit_check(bool passed, const char *what, const char *file, int line);
@@ -14,6 +15,9 @@ void unit_check(bool passed, const char *what, const char *file, int line);
 /* What the code under test logged since the last unit_clear_log(). */
 const char *unit_log(void);
 void unit_clear_log(void);
+
+/* Traces and stops a thread, as CRIU leaves it. */
+void unit_seize(pid_t tid);
 
 void unit_descriptors(void);
 void unit_device_node(void);

@@ -42,7 +42,7 @@ static int count_thread(pid_t tid, void *arg)
 
 static pid_t stopped_child(void)
 {
-	int status, ready[2];
+	int ready[2];
 	char c = '+';
 	pid_t pid;
 
@@ -57,9 +57,7 @@ static pid_t stopped_child(void)
 	close(ready[1]);
 	CHECK(read(ready[0], &c, 1) == 1);
 	close(ready[0]);
-	CHECK(!ptrace(PTRACE_SEIZE, pid, NULL, (void *)PTRACE_O_TRACESYSGOOD));
-	CHECK(!ptrace(PTRACE_INTERRUPT, pid, NULL, NULL));
-	CHECK(waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status));
+	unit_seize(pid);
 	return pid;
 }
 

@@ -37,7 +37,6 @@ static pid_t stopped_child(rlim_t most)
 {
 	struct rlimit limit;
 	pid_t pid = fork();
-	int status;
 
 	if (!pid) {
 		getrlimit(RLIMIT_NOFILE, &limit);
@@ -49,9 +48,7 @@ static pid_t stopped_child(rlim_t most)
 	}
 	while (descriptors(pid))
 		usleep(1000);
-	CHECK(!ptrace(PTRACE_SEIZE, pid, NULL, (void *)PTRACE_O_TRACESYSGOOD));
-	CHECK(!ptrace(PTRACE_INTERRUPT, pid, NULL, NULL));
-	CHECK(waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status));
+	unit_seize(pid);
 	return pid;
 }
 

@@ -103,7 +103,7 @@ static void forget(struct queues *q, size_t count)
 /* As CRIU leaves it: with a stand-in for each queue, and stopped. */
 static pid_t child_of(const struct queues *q, size_t count)
 {
-	int status, ready[2];
+	int ready[2];
 	pid_t pid;
 	char c;
 
@@ -124,9 +124,7 @@ static pid_t child_of(const struct queues *q, size_t count)
 	close(ready[1]);
 	CHECK(read(ready[0], &c, 1) == 1);
 	close(ready[0]);
-	CHECK(!ptrace(PTRACE_SEIZE, pid, NULL, (void *)PTRACE_O_TRACESYSGOOD));
-	CHECK(!ptrace(PTRACE_INTERRUPT, pid, NULL, NULL));
-	CHECK(waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status));
+	unit_seize(pid);
 	return pid;
 }
 

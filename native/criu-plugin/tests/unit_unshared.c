@@ -113,19 +113,10 @@ static void run(struct state *state)
 		pause();
 }
 
-static void stop(pid_t tid)
-{
-	int status;
-
-	CHECK(!ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD));
-	CHECK(!ptrace(PTRACE_INTERRUPT, tid, NULL, NULL));
-	CHECK(waitpid(tid, &status, __WALL) == tid && WIFSTOPPED(status));
-}
-
 static int stop_other(pid_t tid, void *arg)
 {
 	(void)arg;
-	stop(tid);
+	unit_seize(tid);
 	return 0;
 }
 
@@ -157,7 +148,7 @@ static pid_t start(struct state *state)
 	for (int i = 0; i < 5000 && !state->ready; i++)
 		usleep(1000);
 	CHECK(state->ready);
-	stop(pid);
+	unit_seize(pid);
 	task_each_thread(pid, stop_other, NULL);
 	return pid;
 }
