@@ -130,6 +130,13 @@ export const TargetState = z.enum([
 ]);
 export type TargetState = z.infer<typeof TargetState>;
 
+const restored: ReadonlySet<TargetState | undefined> = new Set([
+  ...(['AtResumeGate', 'Answering', 'Running', 'TornDown', 'Failed'] as const),
+]);
+
+/** Whether the target's pod has the memory that it will have: it is restored, or is not restored any more. */
+export const isRestored = (state: TargetState | undefined): boolean => restored.has(state);
+
 export const TargetContainer = z.object({
   name: z.string().max(253).meta({ description: 'Name of the container.' }),
   state: TargetState.meta({ description: 'How far the agent has brought the container.' }),

@@ -128,10 +128,16 @@ const bytesText = (bytes: number): string =>
   bytes < 1024 ? `${bytes} bytes` : `${binary(bytes)} (${bytes} bytes)`;
 
 function binary(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const [value, unit] = inUnits(bytes);
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${unit ?? 'bytes'}`;
+}
+
+/** In the largest unit of which there is one at least; bytes have none. */
+export function inUnits(bytes: number): readonly [value: number, unit: string | undefined] {
+  const units = [undefined, 'KiB', 'MiB', 'GiB', 'TiB'];
   let [value, unit] = [bytes, 0];
   for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
-  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit] ?? ''}`;
+  return [value, units[unit]];
 }
 
 /** What a pod reports at first beyond what it has, and again once it has grown beyond that. */

@@ -77,8 +77,8 @@ export const TargetPlacement = Placement.extend({
   }),
   memory: PodMemory.optional().meta({
     description:
-      'How much memory the operator has found there for the pod: as long as the request is active, others do not get it. Absent: the ' +
-      'agents do not say how much there is.',
+      'How much memory the operator has found there for the pod: others do not get it until the pod is restored, or is not to be. ' +
+      'Absent: the agents do not say how much there is.',
   }),
   candidates: z
     .array(z.string().max(253).meta({ description: 'Name of a node.' }))
@@ -106,6 +106,16 @@ export const TriedNodes = z
     description: 'Nodes that could not take the target, if spec.targetNodeName leaves a choice.',
   });
 export type TriedNode = z.infer<typeof TriedNode>;
+
+interface Tried {
+  readonly target?: Pick<TargetPlacement, 'podUID'> | undefined;
+  readonly triedNodes?: readonly Pick<TriedNode, 'podUID'>[] | undefined;
+}
+
+/** Whether the target of the status was given up for another node, and is not replaced yet. */
+export function isGivenUp({ target, triedNodes = [] }: Tried = {}): boolean {
+  return target?.podUID !== undefined && triedNodes.some((one) => one.podUID === target.podUID);
+}
 
 export const Deadlines = z
   .object({

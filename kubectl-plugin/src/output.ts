@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the plugin prints: tables, objects as JSON or YAML, sizes and times as people read them.
 import { stringify } from 'yaml';
+import { inUnits } from '../../crds/src/index.ts';
 
 export interface Streams {
   readonly out: (text: string) => void;
@@ -63,10 +64,8 @@ export function duration(ms: number): string {
 
 /** `17 B`, `4.0 KiB`, `12.5 MiB`. */
 export function size(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let [value, unit] = [bytes, 0];
-  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
-  return unit === 0 ? `${value} B` : `${value.toFixed(1)} ${units[unit] ?? ''}`;
+  const [value, unit] = inUnits(bytes);
+  return unit === undefined ? `${value} B` : `${value.toFixed(1)} ${unit}`;
 }
 
 /** As in kubectl's AGE: the largest unit, or the two largest of short times. */

@@ -7,3 +7,6 @@ export interface Refusal {
   readonly reason: ReasonName;
   readonly message: string;
 }
+
+/** Of a rule that returns something else if it does not refuse. */
+export const isRefusal = (found: object): found is Refusal => 'reason' in found;

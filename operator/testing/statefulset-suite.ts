@@ -6,7 +6,15 @@ import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
 import { suiteControllerManager } from './controller-manager.ts';
 import { aNodeOf, created } from './moving.ts';
-import { carryOut, land, moveOn, namePolicy, prepareSecond, secondOf } from './two-moves.ts';
+import {
+  cancelSecond,
+  carryOut,
+  land,
+  moveOn,
+  namePolicy,
+  prepareSecond,
+  secondOf,
+} from './two-moves.ts';
 import { failOnce, podTemplate, statefulSets, Workloads, type Workload } from './workloads.ts';
 
 const moves = migrationRequests;
@@ -147,16 +155,7 @@ export function statefulSetSuite(cluster: () => Cluster): void {
           const landing = await land(c, 'again', 'again-0');
           const first = await secondOf(c, 'again');
           await prepareSecond(c, first);
-          // Its user stops the second move, and restarts the controllers and the operator.
-          await c.client.merge(moves, 'default', first, { spec: { cancel: true } });
-          await c.until(moves, first, { decision: { outcome: 'Aborted' } });
-          await manager().stop();
-          await c.stopOperator();
-          await c.source(moves, first, { state: 'Resumed' });
-          await c.target(moves, first, { state: 'TornDown' });
-          manager().start();
-          c.startOperator();
-          await c.until(moves, first, ended('Cancelled'));
+          await cancelSecond(c, manager(), first);
           await c.until(moves, 'again', { phase: 'Resuming' });
           // The set wants its pod all the time.
           const counted = async () => (await read('again')).status;

@@ -59,6 +59,23 @@ export async function prepareSecond(c: Cluster, second: string): Promise<Migrati
   return c.until(moves, second, { deadlines: { blackout: anyText } });
 }
 
+/** Its user stops the second move, and restarts the controllers and the operator; then its agents undo it. */
+export async function cancelSecond(
+  c: Cluster,
+  manager: Pick<ControllerManager, 'start' | 'stop'>,
+  second: string,
+): Promise<void> {
+  await c.client.merge(moves, 'default', second, { spec: { cancel: true } });
+  await c.until(moves, second, { decision: { outcome: 'Aborted' } });
+  await manager.stop();
+  await c.stopOperator();
+  await c.source(moves, second, { state: 'Resumed' });
+  await c.target(moves, second, { state: 'TornDown' });
+  manager.start();
+  c.startOperator();
+  await c.until(moves, second, ended('Cancelled'));
+}
+
 /** A whole second move. */
 export async function moveOn(
   c: Cluster,

@@ -7,7 +7,15 @@ import { migrationRequests, nodes, ownFaults, type Pod } from '../../kube/src/in
 import { ended, eventually, type Cluster } from './cluster.ts';
 import { suiteControllerManager } from './controller-manager.ts';
 import { aNodeOf, created } from './moving.ts';
-import { carryOut, land, moveOn, namePolicy, prepareSecond, secondOf } from './two-moves.ts';
+import {
+  cancelSecond,
+  carryOut,
+  land,
+  moveOn,
+  namePolicy,
+  prepareSecond,
+  secondOf,
+} from './two-moves.ts';
 import { evict, MIGRATE, withWebhook } from './webhook.ts';
 import { budgets, failOnce, podTemplate, statefulSets, Workloads } from './workloads.ts';
 
@@ -114,15 +122,7 @@ export function twoNodesSuite(cluster: () => Cluster): void {
         const landing = await land(c, 'retry', 'retry-0');
         const first = await secondOf(c, 'retry');
         await prepareSecond(c, first);
-        await c.client.merge(moves, 'default', first, { spec: { cancel: true } });
-        await c.until(moves, first, { decision: { outcome: 'Aborted' } });
-        await manager().stop();
-        await c.stopOperator();
-        await c.source(moves, first, { state: 'Resumed' });
-        await c.target(moves, first, { state: 'TornDown' });
-        manager().start();
-        c.startOperator();
-        await c.until(moves, first, ended('Cancelled'));
+        await cancelSecond(c, manager(), first);
         expect((await c.pod(landing))?.metadata.deletionTimestamp).toBeUndefined();
         const attempt = async () => (await c.find(moves, 'retry'))?.status?.secondMove?.attempt;
         await expect.poll(attempt, { timeout: 40_000 }).toBe(2);

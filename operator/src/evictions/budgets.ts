@@ -62,12 +62,13 @@ export function see(
     .filter((one) => one.status?.source?.standsInFor === undefined)
     .filter((one) => one.spec.podName !== except.metadata.name)
     .filter((one) => podsOf(one).some((name) => names.has(name)));
+  const disrupting = new Set(others.filter((one) => !onlyWaits(one, pods, requests)));
   const isCurrent = status.observedGeneration >= metadata.generation;
   return {
     name: metadata.name,
     allowed: isCurrent ? status.disruptionsAllowed : 0,
-    moves: others.filter((one) => !waitsForNode(one) || !onlyWaits(one, pods, requests)).length,
-    disrupting: others.filter((one) => !onlyWaits(one, pods, requests)).length,
+    moves: others.filter((one) => !waitsForNode(one) || disrupting.has(one)).length,
+    disrupting: disrupting.size,
     evicting: granted
       .filter(isOwn)
       .filter((one) => one.metadata.uid !== except.metadata.uid)

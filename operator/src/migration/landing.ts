@@ -12,6 +12,7 @@ import {
   chooseNode,
   chooseNodes,
   cpuMisfit,
+  firstSaid,
   type NodeQuestion,
   type Nodes,
 } from '../nodes/node-choice.ts';
@@ -143,14 +144,10 @@ function nodesShort(question: NodeQuestion): string | undefined {
   const roomy = { ...question, lacksMemory: undefined };
   const all = lacksMemory ? chooseNodes(ending(roomy)) : undefined;
   if (!all || 'reason' in all || !wayOver(roomy, all)) return undefined;
-  const short = nodes
-    .filter(({ metadata }) => metadata.name !== from)
-    .map((one) => ({ name: one.metadata.name, why: lacksMemory?.(one) }))
-    .filter(({ why }) => why !== undefined);
-  const [first] = short;
-  if (!first) return undefined;
-  const more = short.length > 1 ? `, and ${short.length - 1} more are like it` : '';
-  return `It needs the memory on both: node ${first.name} ${first.why ?? ''}${more}. Free memory there, or add a node with Sealift that has it.`;
+  const others = nodes.filter(({ metadata }) => metadata.name !== from);
+  const short = firstSaid(others, (node) => lacksMemory?.(node));
+  if (short === undefined) return undefined;
+  return `It needs the memory on both: ${short}. Free memory there, or add a node with Sealift that has it.`;
 }
 
 const canLeave = (landing: Node, next: Node): boolean => whyNoWay(landing, next) === undefined;

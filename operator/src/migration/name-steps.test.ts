@@ -2,6 +2,16 @@
 // The two moves of a pod that its controller finds by its name, as tables (docs/adr/0025).
 import { describe, expect, it } from 'vitest';
 import { annotations, podConditions, type MigrationRequest } from '../../../crds/src/index.ts';
+import {
+  controller,
+  landed,
+  landing,
+  nobody,
+  nodes,
+  ready,
+  set,
+  source,
+} from '../../testing/landing-pod.ts';
 import { effects, message, published, see, summary } from '../../testing/migration.ts';
 import {
   accepted,
@@ -15,38 +25,16 @@ import {
   succeeded,
   target,
 } from '../../testing/objects.ts';
-import { namespaceOwner } from '../target-pod/ownership.ts';
 import { decideMigration } from './decide.ts';
 import { firstMoveOf, placeOf, secondName } from './landing.ts';
 import { returnOf } from './name-steps.ts';
 import type { Observed } from './types.ts';
 
-const set = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'p', uid: 'set-uid' };
-const controller = { ...set, handover: 'ByName' };
 const owned = [{ ...set, controller: true }];
-const nobody = [namespaceOwner('default', 'namespace-uid')];
-const source = { nodeName: 'a', podName: 'p', podUID: 'pod-uid', controller };
-const nodes = ['a', 'b', 'c'].map((name) => node(name));
 
 const member = pod({ metadata: { ownerReferences: owned } });
-const ready = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] };
-const landing = (status: object = ready, metadata: object = {}): Observed['targetPod'] =>
-  target('request-uid', {
-    metadata: { labels: {}, ownerReferences: nobody, ...metadata },
-    status: { containerStatuses: [container({ running: {} }, { ready: true })], ...status },
-  });
 
 describe('a landing pod', () => {
-  const status = {
-    source,
-    decision: decision('Committed'),
-    deadlines: { confirmation: at(300), blackout: at(60) },
-    sourceAgent: { state: 'Gone' },
-    targetAgent: {
-      state: 'Running',
-      resumedAt: at(11),
-    },
-  };
   const second = (parts: object = {}): MigrationRequest =>
     migration({
       metadata: { name: 'second', uid: 'second-uid' },
@@ -80,7 +68,7 @@ describe('a landing pod', () => {
   });
   const look = (parts: Partial<Observed>, more: object = {}): Observed =>
     see({
-      request: accepted({ ...status, ...more }),
+      request: accepted({ ...landed, ...more }),
       sourcePod: undefined,
       targetPod: landing(),
       nodes,

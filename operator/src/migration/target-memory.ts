@@ -11,7 +11,7 @@ import {
   type PodMemory,
   type TargetPlacement,
 } from '../../../crds/src/index.ts';
-import { lacksRoom, staleMs } from '../nodes/memory-seen.ts';
+import { alone, lacksRoom, staleMs } from '../nodes/memory-seen.ts';
 import type { Nodes } from '../nodes/node-choice.ts';
 import type { AbortCause } from '../requests/abort-cause.ts';
 import { isTargetMissing, nodesOf, placementOn, placeText } from '../requests/handover.ts';
@@ -96,7 +96,7 @@ function findRoom(
     );
     return draft.plan('Preparing', [], 0);
   }
-  const hopeless = refusal({ ...observed, memory: alone(observed) });
+  const hopeless = refusal({ ...observed, memory: alone(observed.memory) });
   const leftMs = settledAt(request) - draft.now;
   if (hopeless && leftMs <= 0) return hopeless;
   if (hopeless) {
@@ -130,8 +130,6 @@ const tried = ({ request }: Observed): ReadonlySet<string> =>
   new Set((request.status?.triedNodes ?? []).map(({ nodeName }) => nodeName));
 const refusal = (observed: Observed): AbortCause | undefined =>
   memoryRefusal(observed, tried(observed));
-/** As if no other move were under way. */
-const alone = ({ memory }: Observed): Observed['memory'] => memory && { ...memory, taken: () => 0 };
 
 /** Memory that other moves had, for as long as a target may take to be prepared. */
 export function memoryCause(observed: Observed, now: number): AbortCause | undefined {

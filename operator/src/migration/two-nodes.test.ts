@@ -2,6 +2,15 @@
 // A pod that its controller finds by its name, where there are two nodes (docs/adr/0044).
 import { describe, expect, it } from 'vitest';
 import { annotations } from '../../../crds/src/index.ts';
+import {
+  controller,
+  landed,
+  landing,
+  nobody,
+  nodes,
+  ready,
+  source,
+} from '../../testing/landing-pod.ts';
 import { effects, message, published, see, summary } from '../../testing/migration.ts';
 import {
   accepted,
@@ -16,38 +25,14 @@ import {
   target,
 } from '../../testing/objects.ts';
 import { MoveQueue } from '../moves/move-queue.ts';
-import { namespaceOwner } from '../target-pod/ownership.ts';
 import { decideMigration } from './decide.ts';
 import { placeOf } from './landing.ts';
 import type { Observed } from './types.ts';
 
-const set = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'p', uid: 'set-uid' };
-const controller = { ...set, handover: 'ByName' };
-const nobody = [namespaceOwner('default', 'namespace-uid')];
-const source = { nodeName: 'a', podName: 'p', podUID: 'pod-uid', controller };
-const nodes = ['a', 'b', 'c'].map((name) => node(name));
-
-const ready = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] };
-const landing = (status: object = ready, metadata: object = {}): Observed['targetPod'] =>
-  target('request-uid', {
-    metadata: { labels: {}, ownerReferences: nobody, ...metadata },
-    status: { containerStatuses: [container({ running: {} }, { ready: true })], ...status },
-  });
-
 describe('a landing pod', () => {
-  const status = {
-    source,
-    decision: decision('Committed'),
-    deadlines: { confirmation: at(300), blackout: at(60) },
-    sourceAgent: { state: 'Gone' },
-    targetAgent: {
-      state: 'Running',
-      resumedAt: at(11),
-    },
-  };
   const look = (parts: Partial<Observed>, more: object = {}): Observed =>
     see({
-      request: accepted({ ...status, ...more }),
+      request: accepted({ ...landed, ...more }),
       sourcePod: undefined,
       targetPod: landing(),
       nodes,
@@ -100,7 +85,7 @@ describe('a landing pod', () => {
     });
 
     it('waits on the node that the user has named', () => {
-      const request = accepted({ ...status, ...waiting }, { spec: { targetNodeName: 'b' } });
+      const request = accepted({ ...landed, ...waiting }, { spec: { targetNodeName: 'b' } });
       const plan = decideMigration(look({ request, nodes: cordoned, targetPod: free }), NOW);
       expect(plan.effects).toEqual([]);
       expect(message(plan)).toMatch(/by way of another node, and no other one can take it now\.$/);

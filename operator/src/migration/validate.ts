@@ -19,13 +19,13 @@ import {
   type NodeQuestion,
   type Nodes,
 } from '../nodes/node-choice.ts';
-import { lacksRoomBeside } from '../nodes/memory-seen.ts';
+import { lacksRoomBeside, shortOfMemory } from '../nodes/memory-seen.ts';
 import { emptiedBy } from '../nodes/emptied.ts';
 import { withoutPlacement } from '../nodes/fitness.ts';
 import { holdsMs, isFull, mayBeFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import { placementOn } from '../requests/handover.ts';
-import type { Refusal } from '../refusal.ts';
+import { isRefusal, type Refusal } from '../refusal.ts';
 import { handoverOf } from '../target-pod/controllers.ts';
 import { lacksHostName, specWithHostName } from '../target-pod/host-name.ts';
 import { targetName } from '../target-pod/manifest.ts';
@@ -248,12 +248,8 @@ export function memoryRefusal(
     const question = { ...targetQuestion(seen, sourcePod), wanted, without };
     return isLandingMove(request) ? chooseLanding(question) : chooseNodes(question);
   };
-  const found = choose(observed);
-  if (!isRefusal(found) || isRefusal(choose({ ...observed, memory: undefined }))) return undefined;
-  return { reason: 'NotEnoughMemory', message: found.message };
+  return shortOfMemory(choose(observed), () => choose({ ...observed, memory: undefined }));
 }
-
-const isRefusal = (found: object): found is Refusal => 'reason' in found;
 
 /** For a dry run, the same; and which node it would be now. */
 export function placeWithMemory(observed: Observed): Refusal | Node | undefined {
@@ -263,9 +259,8 @@ export function placeWithMemory(observed: Observed): Refusal | Node | undefined 
   const choose = (seen: Observed): { readonly end: Node } | Refusal =>
     nodesFor(seen, sourcePod, controller && 'reason' in controller ? undefined : controller);
   const found = choose(observed);
-  if (!('reason' in found)) return found.end;
-  if ('reason' in choose({ ...observed, memory: undefined })) return undefined;
-  return { reason: 'NotEnoughMemory', message: found.message };
+  if (!isRefusal(found)) return found.end;
+  return shortOfMemory(found, () => choose({ ...observed, memory: undefined }));
 }
 
 /** Addresses that the source keeps on nodes that are alike in that. */

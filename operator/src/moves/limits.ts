@@ -5,11 +5,12 @@
 // A policy may set lower ones for the pods that it selects: of these both count.
 // A migration is under way from its acceptance to its end, but not while a landing pod waits for a node to go on to.
 import {
+  isGivenUp,
+  isRestored,
   turnOf,
   type MoveLimitsOfPolicy,
   type MigrationRequestStatus,
   type QueueCause,
-  type TargetState,
 } from '../../../crds/src/index.ts';
 
 export interface MoveLimits {
@@ -42,25 +43,15 @@ export interface Move {
 
 type Going = Pick<MigrationRequestStatus, 'target' | 'triedNodes' | 'decision' | 'targetAgent'>;
 
-/** From there on a pod's memory is among what the node has given away. */
-const restored: ReadonlySet<TargetState | undefined> = new Set([
-  ...(['AtResumeGate', 'Answering', 'Running', 'TornDown', 'Failed'] as const),
-]);
-
 /**
  * Where a move goes by its status. A target that was given up for other nodes goes nowhere, until they are named. One that is
  * restored, or that is not to be restored any more, takes no more memory than it has.
  */
-export function toOf({
-  target,
-  triedNodes = [],
-  decision,
-  targetAgent,
-}: Going): Pick<Move, 'to' | 'candidates' | 'bytes'> {
-  const { nodeName: to, candidates, podUID, memory } = target ?? {};
-  const isGivenUp = podUID !== undefined && triedNodes.some((one) => one.podUID === podUID);
-  if (isGivenUp) return { to: undefined };
-  const isTaken = decision !== undefined || restored.has(targetAgent?.state);
+export function toOf(status: Going): Pick<Move, 'to' | 'candidates' | 'bytes'> {
+  const { target, decision, targetAgent } = status;
+  const { nodeName: to, candidates, memory } = target ?? {};
+  if (isGivenUp(status)) return { to: undefined };
+  const isTaken = decision !== undefined || isRestored(targetAgent?.state);
   const bytes = isTaken ? undefined : memory?.bytes;
   return { to, candidates: to === undefined ? candidates : undefined, bytes };
 }

@@ -7,6 +7,7 @@ import {
   type PodMemory,
 } from '../../../crds/src/index.ts';
 import type { Node } from '../../../kube/src/index.ts';
+import { isRefusal, type Refusal } from '../refusal.ts';
 
 /** Two renewals of the Lease with which a node's agent says it: one may have been on its way. */
 export const staleMs = 2 * agentLease.renewSeconds * 1000;
@@ -30,3 +31,16 @@ export const lacksRoomBeside =
   (memory: MemorySeen | undefined, own: string, pod: PodMemory | undefined) =>
   ({ metadata }: Node): string | undefined =>
     metadata.name === own ? undefined : lacksRoom(memory, metadata.name, pod);
+
+/** As if no other move were under way. */
+export const alone = (memory: MemorySeen | undefined): MemorySeen | undefined =>
+  memory && { ...memory, taken: () => 0 };
+
+/** @param roomy what would be found if every node had the memory. @returns a refusal for want of memory alone */
+export function shortOfMemory(
+  found: object | Refusal,
+  roomy: () => object | Refusal,
+): Refusal | undefined {
+  if (!isRefusal(found) || isRefusal(roomy())) return undefined;
+  return { reason: 'NotEnoughMemory', message: found.message };
+}

@@ -89,17 +89,28 @@ export function chooseNodes(question: NodeQuestion): Nodes | Refusal {
   return [best, ...idle.slice(0, mostCandidates - 1)];
 }
 
+/** For users: what is said of the first node of which something is, and how many more there are. */
+export function firstSaid(
+  nodes: readonly Node[],
+  say: (node: Node) => string | undefined,
+): string | undefined {
+  const said = nodes.flatMap((node) => {
+    const why = say(node);
+    return why === undefined ? [] : [`node ${node.metadata.name} ${why}`];
+  });
+  const [first] = said;
+  return said.length > 1 ? `${first}, and ${said.length - 1} more are like it` : first;
+}
+
 function noCandidate(question: NodeQuestion, abi: string): Refusal {
   const { nodes, from, mayStay, without } = question;
   const others = nodes
     .filter((node) => (mayStay || node.metadata.name !== from) && isUsable(node, abi))
     .filter((node) => !without?.has(node.metadata.name))
-    .filter((node) => unable(node, question) === undefined)
-    .map((node) => ({ name: node.metadata.name, why: excluded(node, question) }))
-    .filter(({ why }) => why !== undefined);
-  const [first] = others;
+    .filter((node) => unable(node, question) === undefined);
+  const first = firstSaid(others, (node) => excluded(node, question));
   const message = first
-    ? `No node can have the pod: node ${first.name} ${first.why}${others.length > 1 ? `, and ${others.length - 1} more are like it` : ''}.`
+    ? `No node can have the pod: ${first}.`
     : `No${mayStay ? '' : ' other'} node is Ready, schedulable for the pod (taints, nodeSelector, node affinity), has the CPU features and completion vectors of node ${from} and the label ${labels.driverAbi}=${abi}. Install Sealift with that driver on another node, or wait until one is Ready.`;
   return { reason: 'NoCompatibleNode', message };
 }

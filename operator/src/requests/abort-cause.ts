@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why an undecided handover has to be aborted: the causes that both kinds have. Pure.
-import { timeoutsOf } from '../../../crds/src/index.ts';
+import { isGivenUp, timeoutsOf } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 import { targetProblem, waitOf } from '../target-pod/health.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
@@ -39,12 +39,6 @@ export function agentCause({ status }: HandoverRequest): AbortCause | undefined 
 const silentFailure = (node: string): string =>
   `The Sealift agent of node ${node} failed and gave no reason. See the logs of the agent's pod on that node.`;
 
-/** Whether the target of the status was given up for another node, and is not replaced yet. */
-export function isGivenUp({ status }: HandoverRequest): boolean {
-  const { target, triedNodes = [] } = status ?? {};
-  return target?.podUID !== undefined && triedNodes.some((one) => one.podUID === target.podUID);
-}
-
 /** Whether the target's agent says that its node has too little memory for this very pod. Nothing of the source was touched. */
 export function refusesTarget({ status }: HandoverRequest, { metadata }: Pod): boolean {
   return status?.targetAgent?.refuses === metadata.uid && status.deadlines?.blackout === undefined;
@@ -63,7 +57,7 @@ export function targetCause(
 ): AbortCause | undefined {
   const { target } = request.status ?? {};
   const name = target?.podName ?? '';
-  if (isGivenUp(request)) return undefined;
+  if (isGivenUp(request.status)) return undefined;
   if (target?.podUID !== undefined && targetPod?.metadata.uid !== target.podUID) {
     return {
       reason: 'TargetGone',

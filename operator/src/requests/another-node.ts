@@ -8,6 +8,7 @@
 // A restarted operator continues after any of them. Each pod has a prepare deadline of its own, and all of them together one of
 // three times that length. A pod that several kubelets refuse is refused by all, it seems.
 import {
+  isGivenUp,
   mostKubeletRefusals,
   mostTriedNodes,
   type TargetPlacement,
@@ -15,7 +16,7 @@ import {
 import type { Plan, Pod } from '../../../kube/src/index.ts';
 import type { Nodes } from '../nodes/node-choice.ts';
 import { targetProblem } from '../target-pod/health.ts';
-import { isGivenUp, refusesTarget, type AbortCause } from './abort-cause.ts';
+import { refusesTarget, type AbortCause } from './abort-cause.ts';
 import { isPrepared, pollMs, retryDeadlines } from './deadlines.ts';
 import { nodesOf, ownTarget, placementOn } from './handover.ts';
 import type { HandoverDraft } from './handover-draft.ts';
@@ -51,7 +52,7 @@ export function tryAnotherNode<S extends HandoverStatus, E extends Own>(
   placed: Placed = () => ({}),
 ): Plan<E | HandoverEffect, S> | AbortCause | undefined {
   const { request } = observed;
-  if (isGivenUp(request)) {
+  if (isGivenUp(request.status)) {
     return cause ?? planNextNode(observed, draft, choose, placed) ?? lastCause(request);
   }
   if (!cause) return undefined;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a RestoreRequest can be accepted, and on which nodes its pod may be created. Pure.
 import { isStored } from '../../../crds/src/index.ts';
-import { PodScheduling } from '../../../kube/src/index.ts';
-import { lacksRoom, type MemorySeen } from '../nodes/memory-seen.ts';
+import { PodScheduling, type Node } from '../../../kube/src/index.ts';
+import { alone, lacksRoom, shortOfMemory } from '../nodes/memory-seen.ts';
 import { chooseNodes, type NodeQuestion, type Nodes } from '../nodes/node-choice.ts';
-import type { Refusal } from '../refusal.ts';
+import { isRefusal, type Refusal } from '../refusal.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
 import type { Observed, PodIdentity } from './types.ts';
 
@@ -54,9 +54,8 @@ export function chooseAnother(
   without: ReadonlySet<string>,
   isWaiting: boolean,
 ): Nodes | Refusal {
-  const { memory } = observed;
-  const alone: MemorySeen | undefined = memory && { ...memory, taken: () => 0 };
-  return chooseTargets(isWaiting ? { ...observed, memory: alone } : observed, { without });
+  const memory = isWaiting ? alone(observed.memory) : observed.memory;
+  return chooseTargets({ ...observed, memory }, { without });
 }
 
 function chooseTargets(
@@ -72,9 +71,10 @@ function chooseTargets(
     ...{ nodes, from: nodeName, mayStay: true, ...among, load, seed, scheduling },
     cpuFeatures,
   };
-  const excludes: NodeQuestion['excludes'] = (node) => lacksRoom(memory, node.metadata.name, pod);
-  const found = chooseNodes({ ...question, excludes });
-  if (!('reason' in found)) return found;
+  const lacksMemory = ({ metadata }: Node): string | undefined =>
+    lacksRoom(memory, metadata.name, pod);
+  const found = chooseNodes({ ...question, lacksMemory });
+  if (!isRefusal(found)) return found;
   const roomy = chooseNodes(question);
-  return 'reason' in roomy ? roomy : { reason: 'NotEnoughMemory', message: found.message };
+  return shortOfMemory(found, () => roomy) ?? roomy;
 }

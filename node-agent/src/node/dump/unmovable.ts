@@ -3,7 +3,12 @@
 // is done to the pod: CRIU would say it only in the pause, and seldom what to do.
 import { readdir, readFile, readlink, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { undumpableSockets, type UndumpableSocket } from '../../../../native/addon/index.ts';
+import {
+  undumpableSockets,
+  unshared as unsharedOf,
+  type UndumpableSocket,
+  type Unshared,
+} from '../../../../native/addon/index.ts';
 import { AgentError, unlessErrno } from '../../support/errors.ts';
 import {
   unknownDevice,
@@ -25,14 +30,14 @@ import { ownTasks } from './own-tasks.ts';
 import { processReasons } from './process-limits.ts';
 import { reasonOfSharedFile, sharedMountsOf, type SharedMount } from './shared-files.ts';
 import { reasonOfKind } from './unmovable-kinds.ts';
-import { unsharedReasons, type UnsharedParts } from './unshared.ts';
+import { unsharedReasons } from './unshared.ts';
 
 export interface UnmovableParts {
   /** The directory /proc. */
   proc?: string;
   sockets?: (pid: number) => Promise<UndumpableSocket[]>;
   /** Of a process's threads. */
-  unshared?: UnsharedParts['unshared'];
+  unshared?: (pid: number) => Promise<Unshared[]>;
   betweenMs?: number;
 }
 
@@ -74,7 +79,7 @@ export class UnmovableFiles {
   readonly #host: Host;
   readonly #proc: string;
   readonly #sockets: (pid: number) => Promise<UndumpableSocket[]>;
-  readonly #unshared: UnsharedParts['unshared'];
+  readonly #unshared: (pid: number) => Promise<Unshared[]>;
   readonly #betweenMs: number;
 
   constructor(
@@ -82,7 +87,7 @@ export class UnmovableFiles {
     {
       proc = PROC,
       sockets = undumpableSockets,
-      unshared,
+      unshared = unsharedOf,
       betweenMs = BETWEEN_MS,
     }: UnmovableParts = {},
   ) {
@@ -132,19 +137,20 @@ export class UnmovableFiles {
   /** What is wrong with the processes now, by a key that the same thing has in another look. */
   async #look(containers: readonly Looked[]): Promise<Map<string, string>> {
     const messages = new Map<string, string>();
+    const [proc, unshared] = [this.#proc, this.#unshared];
     for (const { name, cgroup, pid: first } of containers) {
       if (cgroup === undefined) continue;
       const all = await new Cgroup(this.#host.path(cgroup)).tasks();
-      const tasks = await ownTasks(all, first, this.#proc);
-      const looked = { mounts: await mountsOf(tasks, this.#proc), known: new Map() };
+      const tasks = await ownTasks(all, first, proc);
+      const looked = { mounts: await mountsOf(tasks, proc), known: new Map() };
       const own = first !== undefined && tasks.includes(first) ? first : undefined;
       for (const pid of tasks) {
         const reasons = [
-          ...(await this.#unsharedReasons(pid, own)),
+          ...(await unsharedReasons(pid, { proc, first: own, unshared })),
           ...((await unlessEnded(this.#reasonsOf(pid, looked))) ?? []),
         ];
         for (const reason of reasons) {
-          const who = await processIn(name, pid, this.#proc);
+          const who = await processIn(name, pid, proc);
           messages.set(`${pid} ${withoutSize(reason)}`, `${who} ${reason}`);
         }
       }
@@ -184,11 +190,6 @@ export class UnmovableFiles {
     }
   }
 
-  #unsharedReasons(pid: number, first: number | undefined): Promise<string[]> {
-    const unshared = this.#unshared && { unshared: this.#unshared };
-    return unsharedReasons(pid, { proc: this.#proc, first, ...unshared });
-  }
-
   /** What process `pid` has, and what to do; empty for a process that can be dumped. */
   async #reasonsOf(pid: number, looked: OfContainer): Promise<string[]> {
     const reasons = new Set<string>(await processReasons(pid, this.#proc));
@@ -216,10 +217,7 @@ export class UnmovableFiles {
     { shared, mounts }: { shared: ReadonlyMap<string, SharedMount>; mounts: Mounts },
   ): Promise<string | undefined> {
     if (link === 'anon_inode:inotify') return this.#reasonOfWatches(pid, fd);
-    if (hasMode(link)) {
-      const info = await readFile(join(this.#proc, String(pid), 'fdinfo', fd), 'utf8');
-      return reasonOfMode(link, info);
-    }
+    if (hasMode(link)) return reasonOfMode(link, await this.#fdinfo(pid, fd));
     if (!link.startsWith('/')) return undefined;
     const process = join(this.#proc, String(pid));
     const path = join(process, 'fd', fd);
@@ -231,7 +229,7 @@ export class UnmovableFiles {
         'a new request.'
       );
     }
-    const info = await readFile(join(process, 'fdinfo', fd), 'utf8');
+    const info = await this.#fdinfo(pid, fd);
     if (shared.size > 0) {
       const reason = await reasonOfSharedFile({ at: path, link, info }, shared);
       if (reason !== undefined) return reason;
@@ -249,9 +247,13 @@ export class UnmovableFiles {
     return reasonOfDeleted({ link, file, root: join(process, 'root') });
   }
 
+  #fdinfo(pid: number, fd: string): Promise<string> {
+    return readFile(join(this.#proc, String(pid), 'fdinfo', fd), 'utf8');
+  }
+
   /** CRIU finds a watched file by its handle. Overlayfs gives out none that can be opened. */
   async #reasonOfWatches(pid: number, fd: string): Promise<string | undefined> {
-    const info = await readFile(join(this.#proc, String(pid), 'fdinfo', fd), 'utf8');
+    const info = await this.#fdinfo(pid, fd);
     const watched = [...info.matchAll(OVERLAY_HANDLE)].map(([, ino]) => parseInt(ino ?? '', 16));
     if (watched.length === 0) return undefined;
     const known = await inodesBelow(join(this.#proc, String(pid), 'root'));

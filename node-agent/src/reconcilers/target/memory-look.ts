@@ -3,10 +3,11 @@
 // has gone by what the agent said with its last renewal; this is what there is now.
 import {
   isFinished,
+  isGivenUp,
+  isRestored,
   lacksMemory,
   type NodeMemory,
   type PodMemory,
-  type TargetState,
 } from '../../../../crds/src/index.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
 
@@ -19,11 +20,6 @@ export interface MemoryParts {
   /** Bytes that a pod has here already, by its UID. Absent: none. */
   readonly arrived?: ((podUid: string) => Promise<number>) | undefined;
 }
-
-/** From there on a pod's memory is among what the node has given away. A state that nobody waits for is reported late. */
-const restored: ReadonlySet<TargetState | undefined> = new Set([
-  ...(['AtResumeGate', 'Answering', 'Running', 'TornDown', 'Failed'] as const),
-]);
 
 /** @returns why the pod finds too little memory here, for people; undefined: it finds enough, or nobody knows */
 export async function memoryRefusal(
@@ -56,7 +52,8 @@ function neededBy({ kind, status }: Handover): PodMemory | undefined {
 function takesFirst(other: Handover, request: Handover): boolean {
   const { metadata, status } = other;
   if (metadata.uid === request.metadata.uid || isFinished(other)) return false;
-  if (status?.decision || restored.has(status?.targetAgent?.state)) return false;
+  // A state that nobody waits for is reported late.
+  if (status?.decision || isRestored(status?.targetAgent?.state)) return false;
   if (!isComing(other)) return false;
   return status?.deadlines?.blackout !== undefined || order(other) < order(request);
 }
@@ -64,8 +61,7 @@ function takesFirst(other: Handover, request: Handover): boolean {
 /** Not before the operator has found memory for it, or has made the pod; and not a pod that was given up for another node. */
 function isComing({ status }: Handover): boolean {
   const { podUID, memory } = status?.target ?? {};
-  if (podUID === undefined) return memory !== undefined;
-  return !(status?.triedNodes ?? []).some((one) => one.podUID === podUID);
+  return podUID === undefined ? memory !== undefined : !isGivenUp(status);
 }
 
 const order = ({ metadata }: Handover): string => `${metadata.creationTimestamp} ${metadata.uid}`;
