@@ -2,9 +2,17 @@
 // Pods of a custom resource whose controller finds them by their names, as an MPIJob's: it makes `<name>-worker-<i>` when there is
 // none, tries again when the API server refuses, and leaves pods alone that belong to others.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { labels } from '../../crds/src/index.ts';
-import { ApiError, migrationRequests, nodes, pods, type Pod } from '../../kube/src/index.ts';
+import {
+  ApiError,
+  FaultError,
+  migrationRequests,
+  nodes,
+  ownFaults,
+  pods,
+  type Pod,
+} from '../../kube/src/index.ts';
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
 import { land, moveOn, namePolicy } from './two-moves.ts';
@@ -73,6 +81,7 @@ export function crewSuite(cluster: () => Cluster): void {
       await policy.uninstall();
       await cluster().client.delete(nodes, '', 'c');
     });
+    afterEach(() => ownFaults(undefined));
 
     async function running(
       name: string,
@@ -101,6 +110,11 @@ export function crewSuite(cluster: () => Cluster): void {
       const c = cluster();
       await running('crew', { [labels.handover]: 'ByName' }, async (w, crew) => {
         const name = 'crew-worker-0';
+        // The name may be free for less than the time in which its controller notices: the operator goes on once it has.
+        ownFaults((point) => {
+          const isEarly = point === 'operator.create-second-move.before' && crew.refused === 0;
+          return isEarly ? Promise.reject(new FaultError(point)) : undefined;
+        });
         const landing = await land(c, 'crew', name);
         await moveOn(c, 'crew', landing, name);
         await c.until(moves, 'crew', ended('Succeeded'));
