@@ -37,13 +37,13 @@ export function kubectlSuite(server: () => TestServer, f: Fixture): void {
       await f.merge(name, { status }, 'status');
     }
 
-    it.each([
+    it.for<[string, string, boolean]>([
       ['success', 'condition=Succeeded', true],
       ['failure', 'condition=Failed', false],
       ['any end: success', 'jsonpath={.status.completionTime}', true],
       ['any end: failure', 'jsonpath={.status.completionTime}', false],
-    ])('wait ends on %s', async (_what, condition, hasSucceeded) => {
-      if (!existsSync(program())) return;
+    ])('wait ends on %s', async ([_what, condition, hasSucceeded], { skip }) => {
+      needs(skip);
       const { name } = (await f.make()).metadata;
       const waiting = kubectl('wait', `mreq/${name}`, `--for=${condition}`, '--timeout=30s');
       await ends(name, hasSucceeded);

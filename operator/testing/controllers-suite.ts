@@ -28,7 +28,7 @@ export function controllersSuite(cluster: () => Cluster): void {
       (pod?.metadata.ownerReferences ?? []).map((one) => one.kind);
 
     it('takes the source, which is then not moved', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await c.run('early');
       await c.migrate('early', 'early');
@@ -47,7 +47,7 @@ export function controllersSuite(cluster: () => Cluster): void {
     });
 
     it('neither adopts nor deletes a committed target', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await c.run('after');
       const target = await prepared(c, 'after', 'after');

@@ -93,12 +93,12 @@ export function evictionSuite(cluster: () => Cluster): void {
       await c.client.delete(pods, 'default', target, { gracePeriodSeconds: 0 });
     });
 
-    it.each<[string, object, Record<string, string>]>([
+    it.for<[string, object, Record<string, string>]>([
       ['that does not ask', {}, {}],
       ['that asks to be evicted', {}, { [annotations.eviction]: 'evict' }],
       ['of another runtime', { runtimeClassName: null }, MIGRATE],
-    ])('of a pod %s evicts it', async (_what, spec, podAnnotations) => {
-      if (!webhook()) return;
+    ])('of a pod %s evicts it', async ([_what, spec, podAnnotations], { skip }) => {
+      needsHelm(skip);
       const c = cluster();
       const { metadata } = await c.run('plain', { spec, podAnnotations });
       expect(await evict(c, 'plain')).toBe('evicted');
@@ -152,11 +152,11 @@ export function evictionSuite(cluster: () => Cluster): void {
         await c.podGone('chosen');
       });
 
-      it.each([
+      it.for<[string, RegExp]>([
         ['Keep', /^429 TooManyRequests: .*could not be moved and is kept.*UnsupportedPod/],
         ['Evict', /^evicted$/],
-      ])('and that cannot be moved: %s', async (unmovable, answer) => {
-        if (!webhook()) return;
+      ])('and that cannot be moved: %s', async ([unmovable, answer], { skip }) => {
+        needsHelm(skip);
         const c = cluster();
         const eviction = { action: 'Migrate', unmovable };
         await policy('stuck', { ...only('stuck'), eviction });

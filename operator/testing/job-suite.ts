@@ -71,10 +71,10 @@ export function jobSuite(cluster: () => Cluster): void {
       return all.slice(all.findIndex((one) => one.ready === 2)).map((one) => one.active.length);
     };
 
-    it.each(['Indexed', 'NonIndexed'] as const)(
+    it.for(['Indexed', 'NonIndexed'] as const)(
       'that is %s moves, and the Job completes with the right count',
-      async (mode) => {
-        if (manager().isMissing) return;
+      async (mode, { skip }) => {
+        skip(manager().isMissing, manager().lack);
         const c = cluster();
         const name = `count-${mode.toLowerCase()}`;
         await running(name, mode, async (w, names) => {
@@ -108,7 +108,7 @@ export function jobSuite(cluster: () => Cluster): void {
     );
 
     it('has its place again after an abort', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await running('back', 'Indexed', async (w, names) => {
         const [first = ''] = names;
@@ -138,7 +138,7 @@ export function jobSuite(cluster: () => Cluster): void {
     });
 
     it('has its place again when the Job deletes the target in between', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await running('between', 'NonIndexed', async (w, names) => {
         const [first = ''] = names;
@@ -172,7 +172,7 @@ export function jobSuite(cluster: () => Cluster): void {
     });
 
     it('that has completed before the hold is counted once', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await running('early-end', 'NonIndexed', async (w, names) => {
         const [first = ''] = names;
@@ -188,7 +188,7 @@ export function jobSuite(cluster: () => Cluster): void {
     });
 
     it('that fails before the hold is counted as failed', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await running('failing', 'NonIndexed', async (_w, names) => {
         const [first = ''] = names;
@@ -200,7 +200,7 @@ export function jobSuite(cluster: () => Cluster): void {
     });
 
     it('ends with a Job that ends in the middle of a move', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await running('over', 'NonIndexed', async (w, names) => {
         const [first = ''] = names;
@@ -215,7 +215,7 @@ export function jobSuite(cluster: () => Cluster): void {
     });
 
     it('ends with a Job that has written its end after the request had ended', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await running('tardy', 'NonIndexed', async (_w, names) => {
         const [first = ''] = names;
@@ -237,10 +237,10 @@ export function jobSuite(cluster: () => Cluster): void {
       });
     });
 
-    it.each(['background', 'orphan'] as const)(
+    it.for(['background', 'orphan'] as const)(
       'whose Job is deleted (%s) in the middle of a move',
-      async (cascade) => {
-        if (manager().isMissing) return;
+      async (cascade, { skip }) => {
+        skip(manager().isMissing, manager().lack);
         const c = cluster();
         await running(cascade, 'NonIndexed', async (_w, names) => {
           const [first = ''] = names;

@@ -59,7 +59,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
       cluster().client.merge(deployments, 'default', name, { spec: { replicas } });
 
     it('moves three times, and the set counts three', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await deployed('web', async (w, set, names) => {
         const status = { replicas: 3, readyReplicas: 3, availableReplicas: 3 };
@@ -89,7 +89,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
     });
 
     it('is never counted twice while the target is not ready', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await deployed('slow', async (w, set, names) => {
         const [name = ''] = names;
@@ -123,7 +123,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
     it('is after an abort as it was: owners, finalizers, labels and the user’s deletion cost', async ({
       skip,
     }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await deployed('as-before', async (w, set, names) => {
         const [name = ''] = names;
@@ -150,7 +150,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
     });
 
     it('stays with its set while the controllers restart', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await deployed('restart', async (w, set, names) => {
         const [name = ''] = names;
@@ -166,7 +166,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
     });
 
     it('is not moved when a rollout deletes it', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await deployed('rollout', async (w, set, names) => {
         const [name = ''] = names;
@@ -188,7 +188,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
     });
 
     it('goes with its set when a rollout begins after the decision', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await deployed('late', async (w, set, names) => {
         const [name = ''] = names;
@@ -210,7 +210,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
     });
 
     it('is scaled down and up with its set', async ({ skip }) => {
-      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      skip(manager().isMissing, manager().lack);
       const c = cluster();
       await deployed('scale', async (w, set, names) => {
         const [name = ''] = names;

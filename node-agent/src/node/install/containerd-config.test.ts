@@ -108,7 +108,7 @@ describe('the handler', () => {
   it('is a drop-in for 2.x where the main file imports the directory', () => {
     const made = plan(two, 2);
     expect(made).toMatchObject({ kind: 'write', path: '/etc/containerd/conf.d/50-sealift.toml' });
-    if (made.kind !== 'write') return;
+    if (made.kind !== 'write') throw new Error('nothing to write');
     expect(isOwn(made.content)).toBe(true);
     const file = readConfigFile(made.content);
     expect([file.version, hasHandler(file, 'sealift')]).toEqual([3, true]);
