@@ -176,9 +176,9 @@ describe('the keeper of addresses', () => {
     put('a', 'w1', '10.88.2.5', true);
     answers = [{ waiting: ['10.88.2.5'] }, { waiting: ['10.88.2.5'] }, {}];
     await start('w1');
-    await expect.poll(() => routed.length, { timeout: 4000 }).toBe(3);
+    await expect.poll(() => routed.length).toBe(3);
     wake();
-    await expect.poll(() => routed.length, { timeout: 500 }).toBe(4);
+    await expect.poll(() => routed.length).toBe(4);
   });
 
   it('says what fails once, and repeats it', async () => {
@@ -186,7 +186,7 @@ describe('the keeper of addresses', () => {
     const failed: AddressFailure[] = [{ address: '10.88.2.5', code: 'X', message: 'no way' }];
     answers = [{ failed }, { failed }, {}];
     await start('w1');
-    await expect.poll(() => routed.length, { timeout: 4000 }).toBe(3);
+    await expect.poll(() => routed.length).toBe(3);
     expect(logged).toMatchObject([{ address: '10.88.2.5', code: 'X', detail: 'no way' }]);
     expect(logged).toHaveLength(1);
   });

@@ -116,20 +116,21 @@ describe('the agent socket', () => {
   });
 
   it('aborts the handler’s signal when the client closes, and serves the next one', async () => {
-    const gone = new Promise<void>((resolve) => {
-      handlers.gate = (_request, signal) =>
-        new Promise((_resolve, reject) => {
-          signal.addEventListener('abort', () => {
-            resolve();
-            reject(new Error('gone'));
-          });
+    const [asked, gone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    handlers.gate = (_request, signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          gone.resolve();
+          reject(new Error('gone'));
         });
-    });
+        asked.resolve();
+      });
     const socket = net.connect(path, () => {
       socket.write(`${JSON.stringify({ op: 'gate', token: 't', container: 'main', pid: 1 })}\n`);
-      setTimeout(() => socket.destroy(), 50);
     });
-    await gone;
+    await asked.promise;
+    socket.destroy();
+    await gone.promise;
     expect(await ask(`${JSON.stringify(create)}\n`)).toEqual({ ok: true, action: 'run' });
   });
 

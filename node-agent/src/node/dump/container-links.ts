@@ -13,7 +13,7 @@ import type { Container } from '../runtime/containers.ts';
 import { listProcesses, printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
 import { isDeleted, isMemoryFile } from './deleted-files.ts';
 import { throwFirst } from './findings.ts';
-import { foundInEach } from './looks.ts';
+import { foundInEach, type Looking } from './looks.ts';
 import { mappedFiles } from './mapped-files.ts';
 
 type Looked = Pick<Container, 'name' | 'cgroup'>;
@@ -26,6 +26,8 @@ export interface ContainerLinksParts {
   proc?: string;
   sockets?: (netns: string) => Promise<UnixSocket[]>;
   betweenMs?: number;
+  /** Between the looks. */
+  sleep?: (ms: number) => Promise<unknown>;
 }
 
 /** The first process that was found to have something. */
@@ -55,16 +57,16 @@ export class ContainerLinks {
   readonly #host: Host;
   readonly #proc: string;
   readonly #sockets: (netns: string) => Promise<UnixSocket[]>;
-  readonly #betweenMs: number;
+  readonly #between: Looking;
 
   constructor(
     host: Host,
-    { proc = PROC, sockets = unixSockets, betweenMs = BETWEEN_MS }: ContainerLinksParts = {},
+    { proc = PROC, sockets = unixSockets, betweenMs = BETWEEN_MS, sleep }: ContainerLinksParts = {},
   ) {
     this.#host = host;
     this.#proc = proc;
     this.#sockets = sockets;
-    this.#betweenMs = betweenMs;
+    this.#between = { betweenMs, sleep };
   }
 
   /**
@@ -81,7 +83,7 @@ export class ContainerLinks {
     const found = await foundInEach(
       async () => [...(await this.#look(netns, containers))],
       ([key]) => key,
-      { betweenMs: this.#betweenMs },
+      this.#between,
     );
     // One process may have many connections to another one.
     for (const reason of new Set(found.map(([, one]) => one)))

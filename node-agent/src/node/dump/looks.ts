@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const LOOKS = 3;
 
-interface Looking {
+export interface Looking {
   betweenMs: number;
   /** What is found is given as the first look has it. Absent: as the last one has. */
   asFirst?: boolean;

@@ -27,7 +27,7 @@ const childLives = async (): Promise<boolean> => {
     return false;
   }
 };
-const childDies = () => expect.poll(childLives, { timeout: 5000 }).toBe(false);
+const childDies = () => expect.poll(childLives).toBe(false);
 
 describe('a path of the host', () => {
   it.each(['/', ''])('is found where a link leads to nothing: root %s', async (root) => {
@@ -67,7 +67,7 @@ describe('a path of the host', () => {
 
 describe('a program of the host', () => {
   it('is killed with all that it has started when its time is over', async () => {
-    const run = host.run('sh', parent(), { timeoutMs: 500 });
+    const run = host.run('sh', parent(), { timeoutMs: 2000 });
     await expect(run).rejects.toMatchObject({ code: 'RuntimeFailed' });
     await childDies();
   });
@@ -75,9 +75,7 @@ describe('a program of the host', () => {
   it('is killed with all that it has started when it is not needed any more', async () => {
     const stop = new AbortController();
     const run = host.run('sh', parent(), { signal: stop.signal });
-    await expect
-      .poll(() => readFile(join(dir, 'child'), 'utf8').catch(() => ''), { timeout: 5000 })
-      .not.toBe('');
+    await expect.poll(() => readFile(join(dir, 'child'), 'utf8').catch(() => '')).not.toBe('');
     stop.abort();
     await expect(run).rejects.toMatchObject({ code: 'Aborted' });
     await childDies();
@@ -100,7 +98,7 @@ describe('a program of the host', () => {
       );
       run.catch(() => undefined);
       await expect
-        .poll(() => readFile(join(dir, 'ready'), 'utf8').catch(() => undefined), { timeout: 5000 })
+        .poll(() => readFile(join(dir, 'ready'), 'utf8').catch(() => undefined))
         .toBeDefined();
       when.abort();
       return run;
@@ -113,11 +111,11 @@ describe('a program of the host', () => {
     });
 
     it('is asked alone first, and what it has started later', async () => {
-      // The signal waits until the program that is started has ended, unless that gets it too.
-      const clean = `trap 'exit 9' ALRM; sleep 60`;
+      // The shell's handler waits until the program that it has started has ended, unless that gets the signal too.
+      const started = `sh -c 'touch ${dir}/ready; exec sleep 60'`;
       const first = { ...all, whom: 'program' } as const;
       const begun = performance.now();
-      const run = interrupted(`touch ${dir}/ready; ${clean}`, 20_000, [
+      const run = interrupted(`trap 'exit 9' ALRM; ${started}`, 20_000, [
         first,
         { ...all, afterMs: 1000 },
       ]);

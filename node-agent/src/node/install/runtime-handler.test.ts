@@ -227,20 +227,21 @@ describe('a node with containerd 1.7', () => {
 
   describe('whose agent was killed between writing and restarting', () => {
     beforeEach(async () => {
+      const dead = Promise.withResolvers<void>();
       const dying: RuntimeParts = {
         ...parts,
         host: new (class extends NodeOfFiles {
           override check(program: string, args: readonly string[]): Promise<string> {
             // The process ends here: nothing is undone.
-            if (args[0] === 'reset-failed') return new Promise(() => undefined);
-            return super.check(program, args);
+            if (args[0] !== 'reset-failed') return super.check(program, args);
+            dead.resolve();
+            return new Promise(() => undefined);
           }
         })(),
       };
       void addHandler(dying, 1, options);
-      while (!did.at(-1)?.includes(`${MAIN} config dump`) || !(await isConfigured()))
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await dead.promise;
+      expect(await isConfigured()).toBe(true);
     });
 
     it('is restarted by the next one', async () => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which frames leave a locked namespace, captured at the other end of its veth pair; and that every way out unlocks it.
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -29,18 +30,30 @@ class DriverWithoutDevices extends RdmaDriver {
 const inside = (name: string, ...args: string[]) =>
   run('ip', ['netns', 'exec', name, 'python3', FRAMES, ...args]);
 
+/** Resolves once the peer listens. `seen`: the kinds of frames that have come from the pod within so many seconds. */
+async function listen(seconds: number): Promise<{ seen: () => Promise<string[]> }> {
+  const listening = inside(peer, 'capture', 'v0', MAC, String(seconds));
+  // Its first line says that it is ready.
+  const { child } = listening;
+  await Promise.race([once(child.stdout ?? child, 'data'), listening]);
+  return {
+    seen: async () => {
+      const { stdout } = await listening;
+      return JSON.parse(stdout.slice(stdout.indexOf('['))) as string[];
+    },
+  };
+}
+
 /** The kinds of frames that the pod sends while it and its peer send every kind. */
 async function capture(): Promise<string[]> {
   // Both sides resolve each other's address again.
   sh(`ip -n ${peer} neigh flush dev v0; ip -n ${pod} neigh flush dev v0`);
-  const listening = inside(peer, 'capture', 'v0', MAC, '6');
-  await new Promise((resolve) => setTimeout(resolve, 700));
+  const { seen } = await listen(6);
   await inside(peer, 'provoke', ...POD);
   // The pod has learned its peer's address from the request.
   sh(`ip -n ${pod} neigh flush dev v0`);
   await inside(pod, 'speak', 'v0', ...PEER);
-  const { stdout } = await listening;
-  return JSON.parse(stdout.slice(stdout.indexOf('['))) as string[];
+  return seen();
 }
 
 describe.runIf(able && works('command -v python3'))('the network lock', () => {
@@ -97,13 +110,11 @@ describe.runIf(able && works('command -v python3'))('the network lock', () => {
 
   it('lets nothing out when an interface comes up under it', async () => {
     await lock.lock(netns, 'total');
-    const listening = inside(peer, 'capture', 'v0', MAC, '3');
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    const { seen } = await listen(3);
     sh(`ip netns exec ${pod} sysctl -qw net.ipv4.conf.v0.arp_notify=1
       ip -n ${pod} link set v0 down; ip -n ${pod} link set v0 up
       ip -n ${pod} addr replace ${POD[0]}/24 dev v0; ip -n ${pod} addr replace ${POD[1]}/64 dev v0`);
-    const { stdout } = await listening;
-    expect(stdout.slice(stdout.indexOf('[')).trim()).toBe('[]');
+    expect(await seen()).toEqual([]);
   }, 30_000);
 
   it.each([

@@ -56,7 +56,7 @@ describe.skipIf(!mounted)('a restored container', () => {
     // Its init writes on and on.
     const loop = `while :; do printf x >> ${join(root, 'count')}; sleep 0.02; done`;
     await start('sh', '-c', `sleep 0.3; exec unshare --pid --fork --kill-child sh -c '${loop}'`);
-    await expect.poll(count, { timeout: 5000 }).toBeGreaterThan(0);
+    await expect.poll(count).toBeGreaterThan(0);
   });
   afterEach(async () => {
     await writeFile(join(own, 'cgroup.kill'), '1').catch(() => undefined);

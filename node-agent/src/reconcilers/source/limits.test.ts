@@ -9,6 +9,7 @@ import {
   decide,
   dieAt,
   journal,
+  pass,
   put,
   run,
   runs,
@@ -47,7 +48,7 @@ describe('a source', () => {
       expect(kept?.deadline).toMatch(/^2/);
       expect(reported).toEqual(kept);
       sourceNode.hangs = true;
-      await new Promise((resolve) => setTimeout(resolve, 1100));
+      pass(1100);
       await runs();
       expect(sourceNode.cut, 'not even begun again').toBeUndefined();
       expect(status()?.decision?.reason).toBe('DumpDeadlineExceeded');
@@ -121,11 +122,11 @@ describe('a source', () => {
     });
 
     it('resumes after the peer deadline, also after a restart', async () => {
-      put({ peers: { ...peers, retryBudgetMs: 1300 } });
+      put({ peers });
       await run();
       await startAgent();
       expect(status()?.decision).toBeUndefined();
-      await new Promise((resolve) => setTimeout(resolve, 600));
+      pass(3200);
       await runs();
       expect(status()?.decision).toMatchObject({
         outcome: 'Aborted',
