@@ -93,6 +93,7 @@ describe('a landing pod', () => {
   it('always finds an end from where it lands', () => {
     const sizes = ['8', '16', '64'];
     const features = ['sse', 'sse avx', 'sse avx amx'];
+    let landings = 0;
     for (let n = 0; n < 3 ** 6; n++) {
       const digit = (place: number): number => Math.floor(n / 3 ** place) % 3;
       const nodes = ['b', 'c', 'd'].map((name, i) =>
@@ -103,8 +104,10 @@ describe('a landing pod', () => {
       const chosen = chooseLanding(question);
       if ('reason' in chosen) continue;
       for (const { metadata } of chosen.landings) {
+        landings++;
         expect(chooseEnd({ ...question, from: metadata.name }, 'a')).toHaveProperty('metadata');
       }
     }
+    expect(landings).toBeGreaterThan(500);
   });
 });
