@@ -57,3 +57,11 @@ it('notices a path that is not there', () => {
   expect(isFine('controller.ts', 'kube/README.md')).toBe(true);
   expect(isFine('status.decision', 'README.md')).toBe(true);
 });
+
+it('docs/adr/README.md has every decision by its title', () => {
+  const titles = files
+    .filter((file) => /^docs\/adr\/\d{4}-/.test(file))
+    .map((file) => all(read(file), /^# (\d{4}: .+)$/gm)[0] ?? file);
+  const listed = read('docs/adr/README.md');
+  expect(titles.filter((title) => !listed.includes(`\n- ${title}`))).toEqual([]);
+});
