@@ -121,17 +121,6 @@ struct question {
 	int most;
 };
 
-static int refuse(pid_t tid, const char *what)
-{
-	uint32_t inner = 0;
-
-	task_inner_pid(tid, &inner);
-	log_fail("unsupported", "thread %u of the container has confined itself with %s, which cannot be restored",
-		 inner, what);
-	/* CRIU takes ENOTSUP for a hook that has nothing to do. */
-	return -EPERM;
-}
-
 static int look_for_domain(struct inject *inject, const struct question *question)
 {
 	int entered = inject_thread(inject, question->code, question->ruleset);
@@ -139,7 +128,7 @@ static int look_for_domain(struct inject *inject, const struct question *questio
 	if (entered == question->most)
 		return 0;
 	if (entered >= 0 && entered != FAILED)
-		return refuse(inject->pid, "Landlock");
+		return task_refuse(inject->pid, "has confined itself with Landlock", NULL);
 	log_fail("kernel", "thread %d of the container cannot be asked for a Landlock domain: %s",
 		 inject->pid, entered < 0 ? strerror(-entered) : "it may not enter one");
 	return entered < 0 ? entered : -EIO;
@@ -217,9 +206,9 @@ static int check_prctl(struct inject *inject)
 	int64_t mce = inject_syscall(inject, SYS_prctl, PR_MCE_KILL_GET, 0, 0, 0, 0, 0);
 
 	if (mdwe > 0)
-		return refuse(inject->pid, "PR_SET_MDWE");
+		return task_refuse(inject->pid, "has confined itself with PR_SET_MDWE", NULL);
 	if (mce >= 0 && mce != PR_MCE_KILL_DEFAULT)
-		return refuse(inject->pid, "PR_MCE_KILL");
+		return task_refuse(inject->pid, "has confined itself with PR_MCE_KILL", NULL);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "tasks.h"
 
 FILE *task_open(pid_t pid, const char *name)
@@ -83,6 +84,16 @@ int task_inner_pid(pid_t pid, uint32_t *inner)
 	if (!ret)
 		*inner = number;
 	return ret;
+}
+
+int task_refuse(pid_t tid, const char *what, const char *advice)
+{
+	uint32_t inner = 0;
+
+	task_inner_pid(tid, &inner);
+	log_fail("unsupported", "thread %u of the container %s, which cannot be restored%s%s", inner,
+		 what, advice ? ": " : "", advice ? advice : "");
+	return -EPERM;
 }
 
 int task_get_fd(pid_t pid, int fd)

@@ -21,6 +21,15 @@ int task_pending(pid_t tid, uint64_t *signals);
 /* The pid as the process itself sees it, which a restore keeps. 0 or -errno. */
 int task_inner_pid(pid_t pid, uint32_t *inner);
 
+/*
+ * task_refuse - say in the log that a thread cannot be dumped, and why
+ * @what: what is true of it, from its verb on: "has ..."
+ * @advice: what to do, or NULL
+ *
+ * Returns -EPERM: CRIU takes ENOTSUP for a hook that has nothing to do.
+ */
+int task_refuse(pid_t tid, const char *what, const char *advice);
+
 /* A descriptor of ours for the open file behind the other's @fd, or -errno. */
 int task_get_fd(pid_t pid, int fd);
 

@@ -35,17 +35,6 @@ static const char *const of_children[][2] = {
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static int refuse(pid_t tid, const char *what, const char *advice)
-{
-	uint32_t inner = 0;
-
-	task_inner_pid(tid, &inner);
-	log_fail("unsupported", "thread %u of the container has %s, which cannot be restored: %s",
-		 inner, what, advice);
-	/* CRIU takes ENOTSUP for a hook that has nothing to do. */
-	return -EPERM;
-}
-
 /* Returns the length; 0 where there is no such namespace. */
 static size_t namespace_of(pid_t tid, const char *name, char text[64])
 {
@@ -89,11 +78,12 @@ static int check_any(pid_t tid, struct checked *checked)
 	/* Kernels before 6.4 tell nobody. */
 	if (!ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, sizeof(dispatch), &dispatch) &&
 	    dispatch.mode)
-		return refuse(tid, "Syscall User Dispatch", "switch it off (prctl PR_SET_SYSCALL_USER_DISPATCH)");
+		return task_refuse(tid, "has Syscall User Dispatch",
+				   "switch it off (prctl PR_SET_SYSCALL_USER_DISPATCH)");
 	for (size_t i = 0; i < COUNT(of_children); i++)
 		if (!same_namespace(tid, of_children[i][0], tid, of_children[i][1]))
-			return refuse(tid, "asked for a namespace for its children",
-				      "let it start the first of them, or call unshare() in a process of its own");
+			return task_refuse(tid, "has asked for a namespace for its children",
+					   "let it start the first of them, or call unshare() in a process of its own");
 	return 0;
 }
 
@@ -106,15 +96,15 @@ static int check_other(pid_t tid, void *arg)
 	if (files < 0 || directory < 0)
 		return files < 0 ? files : directory;
 	if (files)
-		return refuse(tid, "a table of open files of its own",
-			      "use a process instead of a thread that calls unshare(CLONE_FILES)");
+		return task_refuse(tid, "has a table of open files of its own",
+				   "use a process instead of a thread that calls unshare(CLONE_FILES)");
 	if (directory)
-		return refuse(tid, "a working directory and umask of its own",
-			      "use a process instead of a thread that calls unshare(CLONE_FS)");
+		return task_refuse(tid, "has a working directory and umask of its own",
+				   "use a process instead of a thread that calls unshare(CLONE_FS)");
 	for (size_t i = 0; i < COUNT(of_thread); i++)
 		if (!same_namespace(tid, of_thread[i], checked->leader, of_thread[i]))
-			return refuse(tid, "a namespace of its own",
-				      "use a process instead of a thread that calls unshare() or setns()");
+			return task_refuse(tid, "has a namespace of its own",
+					   "use a process instead of a thread that calls unshare() or setns()");
 	return check_any(tid, checked);
 }
 
@@ -128,9 +118,10 @@ static int check_semaphores(pid_t pid)
 	if (ret > 0)
 		ret = semaphores_held(pid, &tid);
 	if (ret > 0)
-		return refuse(tid, "semaphores that it gives back at its end (SEM_UNDO)", advice);
+		return task_refuse(tid, "has semaphores that it gives back at its end (SEM_UNDO)", advice);
 	if (ret == -EACCES)
-		return refuse(tid, "perhaps semaphores that it gives back at its end (SEM_UNDO), and no right to use them", advice);
+		return task_refuse(tid, "has perhaps semaphores that it gives back at its end (SEM_UNDO), and no right to use them",
+				   advice);
 	return ret == -ENOTSUP ? -EPERM : ret;
 }
 
