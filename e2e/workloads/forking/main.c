@@ -5,9 +5,9 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "../ledger/number.h"
 #include "client.h"
 #include "exchange.h"
 #include "server.h"
@@ -27,12 +27,11 @@ static int ask(const char *server, unsigned int workers, unsigned int seconds)
 int main(int argc, char **argv)
 {
 	bool serves = argc == 3 && !strcmp(argv[1], "server");
-	unsigned long workers, seconds;
+	long workers, seconds = 1;
 
 	if (serves || (argc == 5 && !strcmp(argv[1], "client"))) {
-		workers = strtoul(argv[2], NULL, 10);
-		seconds = serves ? 1 : strtoul(argv[3], NULL, 10);
-		if (workers && workers <= MAX_WORKERS && seconds && seconds <= 86400)
+		if (number_parse(argv[2], 1, MAX_WORKERS, &workers) &&
+		    (serves || number_parse(argv[3], 1, MAX_SECONDS, &seconds)))
 			return serves ? serve_forking((unsigned int)workers) :
 					ask(argv[4], (unsigned int)workers, (unsigned int)seconds);
 	}

@@ -3,13 +3,13 @@
  * ledger: two processes that account for every RDMA operation between them.
  * See README.md for what is checked and for the output.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "number.h"
 #include "run.h"
 
 static const char usage[] =
@@ -94,16 +94,6 @@ static int bad_value(const char *option, const char *value)
 	return 2;
 }
 
-/* Parses a whole number within the limits into @out. */
-static bool number(const char *text, long low, long high, long *out)
-{
-	char *end;
-
-	errno = 0;
-	*out = strtol(text, &end, 10);
-	return !errno && *text && !*end && *out >= low && *out <= high;
-}
-
 static bool fault(const char *text, enum inject *out)
 {
 	static const char *const names[] = { "none", "lose", "duplicate", "corrupt", "reorder" };
@@ -148,51 +138,51 @@ static bool take(struct settings *s, int opt, const char *arg)
 		ok = fault(arg, &s->inject);
 		break;
 	case OPT_PORT:
-		ok = number(arg, 1, 65535, &n);
+		ok = number_parse(arg, 1, 65535, &n);
 		s->port = (int)n;
 		break;
 	case OPT_GID_INDEX:
-		ok = number(arg, 0, 255, &n);
+		ok = number_parse(arg, 0, 255, &n);
 		s->gid_index = (int)n;
 		break;
 	case OPT_QPS:
-		ok = number(arg, 1, MAX_STREAMS, &n);
+		ok = number_parse(arg, 1, MAX_STREAMS, &n);
 		s->streams = (unsigned int)n;
 		break;
 	case OPT_SIZE:
-		ok = number(arg, 64, 65536, &n);
+		ok = number_parse(arg, 64, 65536, &n);
 		s->record_size = (size_t)n & ~7UL;
 		break;
 	case OPT_OPERATIONS:
-		ok = number(arg, 1, 1L << 50, &n);
+		ok = number_parse(arg, 1, 1L << 50, &n);
 		s->operations = (uint64_t)n;
 		break;
 	case OPT_RATE:
-		ok = number(arg, 0, 10000000, &n);
+		ok = number_parse(arg, 0, 10000000, &n);
 		s->rate = n;
 		break;
 	case OPT_STALL:
-		ok = number(arg, 1, 86400, &n);
+		ok = number_parse(arg, 1, MAX_SECONDS, &n);
 		s->stall_seconds = (int)n;
 		break;
 	case OPT_TIMEOUT:
-		ok = number(arg, 0, 31, &n);
+		ok = number_parse(arg, 0, 31, &n);
 		s->retries.timeout = (int)n;
 		break;
 	case OPT_RETRY_COUNT:
-		ok = number(arg, 0, 7, &n);
+		ok = number_parse(arg, 0, 7, &n);
 		s->retries.retry_count = (int)n;
 		break;
 	case OPT_RNR_RETRY:
-		ok = number(arg, 0, 7, &n);
+		ok = number_parse(arg, 0, 7, &n);
 		s->retries.rnr_retry = (int)n;
 		break;
 	case OPT_RETRY_MATRIX:
-		ok = number(arg, 0, RETRY_COMBINATIONS - 1, &n);
+		ok = number_parse(arg, 0, RETRY_COMBINATIONS - 1, &n);
 		s->first_combination = (int)n;
 		break;
 	case OPT_MIN_RNR_TIMER:
-		ok = number(arg, 0, 31, &n);
+		ok = number_parse(arg, 0, 31, &n);
 		s->retries.min_rnr_timer = (int)n;
 		break;
 	default:

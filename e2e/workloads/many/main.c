@@ -6,10 +6,10 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../forking/exchange.h"
+#include "../ledger/number.h"
 #include "rounds.h"
 
 #define MANY_PORT 18900
@@ -18,11 +18,11 @@ static struct objects objects;
 
 static bool number(const char *text, unsigned int most, unsigned int *out)
 {
-	char *rest;
-	unsigned long n = strtoul(text, &rest, 10);
+	long n = 0;
+	bool ok = number_parse(text, 1, most, &n);
 
 	*out = (unsigned int)n;
-	return *text >= '0' && *text <= '9' && !*rest && n >= 1 && n <= most;
+	return ok;
 }
 
 static int usage(void)
@@ -51,7 +51,7 @@ int main(int argc, char **argv)
 		return usage();
 	if (!number(argv[2], MANY_QPS, &n.qps) || !number(argv[3], MANY_CQS, &n.cqs) ||
 	    !number(argv[4], MANY_REGIONS, &n.regions) || n.cqs > n.qps ||
-	    (!serves && (!number(argv[5], 10000, &rate) || !number(argv[6], 86400, &seconds))))
+	    (!serves && (!number(argv[5], 10000, &rate) || !number(argv[6], MAX_SECONDS, &seconds))))
 		return usage();
 	ret = objects_open(&objects, &n);
 	if (!ret)

@@ -5,6 +5,7 @@
 //   pingpong: rank 0 sends to each other rank in turn, which answers; allreduce: all ranks sum up a vector.
 // Rank 0 prints `progress ROUNDS` now and then, and at the end one line of JSON. Exit status: 0 all values were right, 1 some
 // were not, 2 usage.
+#include <limits.h>
 #include <mpi.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "../ledger/number.h"
 
 #define PROGRESS_S	2
 #define MAX_BYTES	(16u << 20)
@@ -139,20 +142,18 @@ int main(int argc, char **argv)
 {
 	struct run run = { 0 };
 	bool pings = argc == 4 && !strcmp(argv[1], "pingpong");
-	unsigned long seconds, bytes;
+	long seconds, bytes;
 	int ret = 2;
 
-	if (argc != 4 || (!pings && strcmp(argv[1], "allreduce")))
+	if (argc != 4 || (!pings && strcmp(argv[1], "allreduce")) ||
+	    !number_parse(argv[2], 1, LONG_MAX, &seconds) ||
+	    !number_parse(argv[3], 2 * sizeof(int64_t), MAX_BYTES, &bytes))
 		return usage();
-	seconds = strtoul(argv[2], NULL, 10);
-	bytes = strtoul(argv[3], NULL, 10);
-	if (!seconds || bytes < 2 * sizeof(int64_t) || bytes > MAX_BYTES)
-		return usage();
-	run.count = (int)(bytes / sizeof(int64_t));
-	run.sent = malloc(bytes);
-	run.received = malloc(bytes);
+	run.count = (int)(bytes / (long)sizeof(int64_t));
+	run.sent = malloc((size_t)bytes);
+	run.received = malloc((size_t)bytes);
 	if (!run.sent || !run.received) {
-		fprintf(stderr, "no memory for messages of %lu bytes\n", bytes);
+		fprintf(stderr, "no memory for messages of %ld bytes\n", bytes);
 		goto out;
 	}
 	MPI_Init(&argc, &argv);

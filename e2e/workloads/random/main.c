@@ -4,11 +4,13 @@
  * Exit status: 0 everything is as it has to be, 1 something is not, 2 usage, 3 the run broke off.
  */
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../ledger/number.h"
 #include "failure.h"
 #include "side.h"
 
@@ -204,9 +206,12 @@ static bool take_option(struct options *o, const char *name, const char *value)
 {
 	static const char *const faults[] = { "nothing", "corrupt", "lose", "attribute", "flush" };
 
-	if (!strcmp(name, "--seconds"))
-		o->seconds = (unsigned int)strtoul(value, NULL, 10);
-	else if (!strcmp(name, "--device"))
+	long seconds = o->seconds;
+
+	if (!strcmp(name, "--seconds") && !number_parse(value, 0, UINT_MAX, &seconds))
+		return false;
+	o->seconds = (unsigned int)seconds;
+	if (!strcmp(name, "--device"))
 		o->device = value;
 	else if (!strcmp(name, "--files"))
 		o->directory = value;

@@ -12,18 +12,19 @@
 #include "../forking/client.h"
 #include "../forking/exchange.h"
 #include "../forking/worker.h"
+#include "../ledger/number.h"
 
-static int announce(unsigned long session)
+static int announce(long session)
 {
-	printf("session %lu\n", session);
+	printf("session %ld\n", session);
 	return fflush(stdout);
 }
 
-static int serve(unsigned long sessions)
+static int serve(long sessions)
 {
 	int ret = 0;
 
-	for (unsigned long i = 1; i <= sessions && !ret; i++) {
+	for (long i = 1; i <= sessions && !ret; i++) {
 		struct worker *w = calloc(1, sizeof(*w));
 
 		if (!w)
@@ -36,10 +37,10 @@ static int serve(unsigned long sessions)
 	return ret;
 }
 
-static int connect_to(const char *server, unsigned long sessions, unsigned int seconds)
+static int connect_to(const char *server, long sessions, unsigned int seconds)
 {
 	struct verdict verdict = { 0 };
-	unsigned long done = 0;
+	long done = 0;
 	int ret = 0;
 
 	while (done < sessions && !ret) {
@@ -47,7 +48,7 @@ static int connect_to(const char *server, unsigned long sessions, unsigned int s
 		ret = exchange_with(server, 1, seconds, &verdict);
 		done += !ret;
 	}
-	printf("{\"sessions\":%lu,\"rounds\":%" PRIu64 ",\"wrong\":%" PRIu64 "}\n", done, verdict.rounds,
+	printf("{\"sessions\":%ld,\"rounds\":%" PRIu64 ",\"wrong\":%" PRIu64 "}\n", done, verdict.rounds,
 	       verdict.wrong);
 	return ret;
 }
@@ -55,12 +56,11 @@ static int connect_to(const char *server, unsigned long sessions, unsigned int s
 int main(int argc, char **argv)
 {
 	bool serves = argc == 3 && !strcmp(argv[1], "server");
-	unsigned long sessions, seconds;
+	long sessions, seconds = 1;
 
 	if (serves || (argc == 5 && !strcmp(argv[1], "client"))) {
-		sessions = strtoul(argv[2], NULL, 10);
-		seconds = serves ? 1 : strtoul(argv[3], NULL, 10);
-		if (sessions && sessions <= 100000 && seconds && seconds <= 86400)
+		if (number_parse(argv[2], 1, 100000, &sessions) &&
+		    (serves || number_parse(argv[3], 1, MAX_SECONDS, &seconds)))
 			return serves ? serve(sessions) :
 					connect_to(argv[4], sessions, (unsigned int)seconds);
 	}
