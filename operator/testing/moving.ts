@@ -39,10 +39,10 @@ export async function prepared(
   return target;
 }
 
-/** The scheduler finds no room for a target, for longer than the operator waits. */
+/** The scheduler finds no room for a target, until the operator has given it up. */
 export async function noRoom(c: Cluster, name: string, message: string): Promise<void> {
   const uid = (await c.pod(name))?.metadata.uid;
-  for (let round = 0; round < 15; round++) {
+  for (let round = 0; round < 100; round++) {
     const pod = await c.pod(name);
     if (pod?.metadata.uid !== uid || pod?.metadata.deletionTimestamp !== undefined) return;
     const condition = {
