@@ -19,7 +19,6 @@ import {
 import {
   checkpointRequests,
   proposeDecision,
-  realClock,
   EventRecorder,
   Informer,
   isNotFound,
@@ -31,12 +30,12 @@ import {
   writeStatus,
   type ApiObject,
   type Client,
-  type Clock,
   type Pod,
   type Resource,
 } from '../../kube/src/index.ts';
 import { startApiServer, type TestServer } from '../../kube/testing/api-server.ts';
 import { render } from '../../kube/testing/chart.ts';
+import { clockAt } from '../../kube/testing/clock.ts';
 import { Operator, type OperatorOptions } from '../src/operator.ts';
 import { Dependencies } from '../src/requests/dependencies.ts';
 
@@ -178,11 +177,7 @@ export class Cluster {
   startOperator(options: Partial<OperatorOptions> = {}): void {
     this.#stop = new AbortController();
     const limits = { cluster: 100, perNode: 100 };
-    const clock: Clock = {
-      now: () => Date.now() + this.skippedMs,
-      after: (ms, call) => realClock.after(ms, call),
-      sleep: (ms, signal) => realClock.sleep(ms, signal),
-    };
+    const clock = clockAt(() => Date.now() + this.skippedMs);
     const operator = new Operator({ api: this.operator, log: silent, limits, clock, ...options });
     this.#running = operator.run(this.#stop.signal);
   }

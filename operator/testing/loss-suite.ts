@@ -2,13 +2,8 @@
 // Lost sources, peers with a retry limit, and retention of checkpoints, with a real API server.
 import { describe, expect, it } from 'vitest';
 import { annotations } from '../../crds/src/index.ts';
-import {
-  checkpointRequests,
-  migrationRequests,
-  realClock,
-  restoreRequests,
-  type Clock,
-} from '../../kube/src/index.ts';
+import { checkpointRequests, migrationRequests, restoreRequests } from '../../kube/src/index.ts';
+import { clockAt } from '../../kube/testing/clock.ts';
 import { ended, eventually, failed, networksOf, type Cluster } from './cluster.ts';
 import { prepared } from './moving.ts';
 
@@ -215,11 +210,7 @@ export function lossSuite(cluster: () => Cluster): void {
     /** The next leader, on that node, whose clock is that far ahead. */
     const lead = async (nodeName: string, aheadMs: number): Promise<void> => {
       await c.stopOperator();
-      const clock: Clock = {
-        now: () => Date.now() + aheadMs,
-        after: (ms, call) => realClock.after(ms, call),
-        sleep: (ms, signal) => realClock.sleep(ms, signal),
-      };
+      const clock = clockAt(() => Date.now() + aheadMs);
       c.startOperator({ nodeName, clock });
     };
     const seenOn = async () =>

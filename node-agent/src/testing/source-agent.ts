@@ -13,7 +13,8 @@ import {
   type Inspection,
   type Nak,
 } from '../../../crds/src/index.ts';
-import { migrationRequests, pods, realClock, type Clock } from '../../../kube/src/index.ts';
+import { migrationRequests, pods } from '../../../kube/src/index.ts';
+import { clockAt } from '../../../kube/testing/clock.ts';
 import type { Checkpointer } from '../node/dump/checkpointer.ts';
 import type { DumpResult } from '../node/dump/pod-dump.ts';
 import type { KeptNaks } from '../node/device/kept-naks.ts';
@@ -219,11 +220,7 @@ let spec: object;
 const operatorsTime = '2016-01-01T00:01:40.000000Z';
 let later = 0;
 /** This node's clock. */
-const clock: Clock = {
-  now: () => Date.now() + later,
-  after: (ms, call) => realClock.after(ms, call),
-  sleep: (ms, signal) => realClock.sleep(ms, signal),
-};
+const clock = clockAt(() => Date.now() + later);
 /** The time has come, by this node's clock. */
 export const pass = (ms: number): void => void (later += ms);
 /** What the request asks for, from now on. */

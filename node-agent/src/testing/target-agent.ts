@@ -12,7 +12,8 @@ import {
   type MigrationRequest,
   type NodeMemory,
 } from '../../../crds/src/index.ts';
-import { migrationRequests, realClock, type Clock } from '../../../kube/src/index.ts';
+import { migrationRequests } from '../../../kube/src/index.ts';
+import { clockAt } from '../../../kube/testing/clock.ts';
 import { Journal } from '../support/journal/journal.ts';
 import { handoverLoop } from '../reconcilers/handover-loop.ts';
 import { Publisher } from '../reconcilers/publisher.ts';
@@ -60,11 +61,7 @@ let mentionMs = 0;
 const operatorsTime = '2016-01-01T00:01:40.000000Z';
 let later = 0;
 /** This node's clock. */
-const clock: Clock = {
-  now: () => Date.now() + later,
-  after: (ms, call) => realClock.after(ms, call),
-  sleep: (ms, signal) => realClock.sleep(ms, signal),
-};
+const clock = clockAt(() => Date.now() + later);
 /** The time has come, by this node's clock. */
 export const pass = (ms: number): void => void (later += ms);
 /** What the request asks for, from now on. */

@@ -3,9 +3,10 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { imageKeyId, imageKeys, imageKeyTime } from '../../../crds/src/index.ts';
-import { realClock, secrets, silent } from '../../../kube/src/index.ts';
+import { secrets, silent } from '../../../kube/src/index.ts';
 import { binaries, startApiServer, type TestServer } from '../../../kube/testing/api-server.ts';
 import { render } from '../../../kube/testing/chart.ts';
+import { clockAt } from '../../../kube/testing/clock.ts';
 import { dueKey, ImageKeyStore } from './image-key-store.ts';
 
 const DAY = 24 * 3_600_000;
@@ -57,7 +58,7 @@ describe.skipIf(found.missing !== undefined)('the Secret of the chart', { timeou
     store = new ImageKeyStore({
       ...{ api: server.connect('sealift:sealift-operator'), log: silent },
       ...{ namespace: 'sealift', secret: imageKeys.secret },
-      clock: { ...realClock, now: () => Date.now() + later },
+      clock: clockAt(() => Date.now() + later),
     });
   }, 180_000);
   afterAll(async () => {

@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { certificateSigningRequests, configMaps, realClock } from '../../../../kube/src/index.ts';
+import { certificateSigningRequests, configMaps } from '../../../../kube/src/index.ts';
+import { clockAt } from '../../../../kube/testing/clock.ts';
 import { MemoryApi } from '../../testing/api.ts';
 import { readCertificates } from '../transfer/tls.ts';
 import { AgentCertificate } from './agent-certificate.ts';
@@ -80,7 +81,7 @@ const start = (): AgentCertificate =>
         return api.getRaw(resource, namespace, name);
       },
     },
-    clock: { ...realClock, now: () => now },
+    clock: clockAt(() => now),
     log: pino({ level: 'silent' }),
     ...{ nodeName: 'node-a', namespace: 'sealift', dir: join(dir, 'tls') },
   });

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CheckpointRequest, fieldManagers } from '../../../../crds/src/index.ts';
-import { checkpointRequests, pods, realClock, type Clock } from '../../../../kube/src/index.ts';
+import { checkpointRequests, pods } from '../../../../kube/src/index.ts';
+import { clockAt } from '../../../../kube/testing/clock.ts';
 import { RequestLookup } from '../../callers/request-lookup.ts';
 import type { Checkpointer } from '../../node/dump/checkpointer.ts';
 import type { ProbeAnswers } from '../../node/probes/probe-answers.ts';
@@ -38,11 +39,7 @@ describe('a checkpoint', () => {
   /** How long the freezer takes. */
   let freezeMs: number;
 
-  const clock: Clock = {
-    now: () => Date.now() + later,
-    after: (ms, call) => realClock.after(ms, call),
-    sleep: (ms, signal) => realClock.sleep(ms, signal),
-  };
+  const clock = clockAt(() => Date.now() + later);
   const passed = (ms: number): void => void (later += ms);
   const request = () => api.peek(checkpointRequests, NAMESPACE, 'saved');
   const put = (metadata: object = {}): void =>
