@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isFinished, type MigrationRequest } from '../../crds/src/index.ts';
 import { Informer, migrationRequests, silent } from '../../kube/src/index.ts';
-import { startApiServer } from '../../kube/testing/api-server.ts';
+import { startApiServer, type TestServer } from '../../kube/testing/api-server.ts';
+import { nodeOptionsOf, render } from '../../kube/testing/chart.ts';
 import { runHere } from '../../node-agent/src/node/host/host.ts';
 import { measuredCheckout } from '../native/checkout.ts';
 import { Peer } from '../native/rpc.ts';
@@ -29,8 +30,14 @@ const sizes: Sizes = {
 /** How many moves have to end before the bench stops. */
 const MOVES = number('MOVES', 20);
 const LIMIT_MS = 1_800_000;
-/** As the chart starts the operator with its default memory limit (`sealift.heap` in charts/sealift/templates/_helpers.tpl). */
-const CHART_OPTIONS = ['--max-old-space-size=128', '--max-semi-space-size=4'];
+
+/** What the chart gives the operator with its default memory limit. */
+function chartOptions(beside: TestServer): string {
+  const options = nodeOptionsOf(render(beside, 'operator.yaml')?.at(-1));
+  if (options === undefined)
+    throw new Error(`There is no helm in ${beside.binaries}. Run make lab-binaries.`);
+  return options;
+}
 
 // The API server refuses to serve on loopback where there is no other route.
 const ADDRESS = '10.88.0.1';
@@ -50,8 +57,12 @@ try {
   await fill(server, sizes, log);
   const spans = join(directory, 'operator.spans');
   child = fork(join(measuredCheckout, 'bench/operator/operator.ts'), [], {
-    env: { ...process.env, KUBECONFIG: server.kubeconfig, BENCH_SPANS: spans },
-    execArgv: ['--expose-gc', ...CHART_OPTIONS],
+    env: {
+      ...process.env,
+      ...{ KUBECONFIG: server.kubeconfig, BENCH_SPANS: spans },
+      NODE_OPTIONS: chartOptions(server),
+    },
+    execArgv: ['--expose-gc'],
   });
   const operator = new Peer(child, 'operator');
   await operator.ready;

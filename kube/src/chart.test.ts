@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
-import { chart, install, render, renderAll } from '../testing/chart.ts';
+import { chart, install, nodeOptionsOf, render, renderAll } from '../testing/chart.ts';
 
 const found = binaries();
 const { directory = '' } = { ...found } as { directory?: string };
@@ -40,8 +40,6 @@ interface Workload {
 }
 const workload = (template: string, ...values: string[]): Workload =>
   render({ binaries: directory }, template, values)?.at(-1) as unknown as Workload;
-const heapOf = ({ spec }: Workload): string | undefined =>
-  spec.template.spec.containers[0]?.env.find((one) => one.name === 'NODE_OPTIONS')?.value;
 
 describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
   it.each([
@@ -49,12 +47,12 @@ describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
     ['1Gi', '--max-old-space-size=341 '],
   ])('gives the operator a third of a limit of %s as heap', (limit, heap) => {
     const made = workload('operator.yaml', `operator.resources.limits.memory=${limit}`);
-    expect(heapOf(made)).toContain(heap);
+    expect(nodeOptionsOf(made)).toContain(heap);
   });
 
   it('gives the agent a heap by its own limit', () => {
     const made = workload('agent.yaml', 'agent.resources.limits.memory=600Mi');
-    expect(heapOf(made)).toContain('--max-old-space-size=200 ');
+    expect(nodeOptionsOf(made)).toContain('--max-old-space-size=200 ');
   });
 
   it('refuses a limit that it cannot compute with', () => {

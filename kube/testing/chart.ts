@@ -38,6 +38,25 @@ export function render(
   return parseAllDocuments(text).map((one) => one.toJS() as Manifest);
 }
 
+interface Program {
+  readonly spec: {
+    readonly template: {
+      readonly spec: {
+        readonly containers: readonly {
+          readonly env?: readonly { name: string; value?: string }[];
+        }[];
+      };
+    };
+  };
+}
+
+/** The options that a Deployment or DaemonSet of the chart gives Node.js. */
+export function nodeOptionsOf(workload: object | undefined): string | undefined {
+  const { spec } = (workload ?? {}) as Partial<Program>;
+  const [container] = spec?.template.spec.containers ?? [];
+  return container?.env?.find((one) => one.name === 'NODE_OPTIONS')?.value;
+}
+
 /**
  * The manifests of the whole chart, hooks among them.
  * @returns undefined where there is no helm
