@@ -3,7 +3,7 @@
 # Packages that the machine needs beyond Debian's base, each with a command or file that shows that it is installed.
 
 DEPS="qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mmdebstrap:mmdebstrap mke2fs:e2fsprogs ip:iproute2
-	openssl:openssl ssh:openssh-client socat:socat gcc:gcc make:make git:git python3:python3 xz:xz-utils zstd:zstd
+	openssl:openssl ssh:openssh-client socat:socat gcc:gcc make:make npm:npm git:git python3:python3 xz:xz-utils zstd:zstd
 	/usr/include/seccomp.h:libseccomp-dev /usr/lib/x86_64-linux-gnu/libc.a:libc6-dev
 	/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
 
