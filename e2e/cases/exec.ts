@@ -3,11 +3,9 @@
 import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectMoveFails, expectUntouched, waitUntilTargetGone } from '../src/checks.ts';
-import { kubectl } from '../src/cluster.ts';
 import { CommandError } from '../src/command.ts';
-import { move, requestMove } from '../src/move.ts';
+import { cancelMove, move, requestMove, waitUntilCancelled } from '../src/move.ts';
 import { execInPod, IDLE, podNames, podStatus, startPod } from '../src/pods.ts';
-import { waitUntilEnded, migration, succeededCondition } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
 async function session(context: CaseContext): Promise<void> {
@@ -44,12 +42,8 @@ async function refusedDuringDump(context: CaseContext): Promise<void> {
       throw error;
     });
     expect(/being moved/.test(said), `an exec into a dumped container says ${said}`);
-    const patch = '{"spec":{"cancel":true}}';
-    await kubectl('-n', namespace, 'patch', 'mreq', name, '--type=merge', '-p', patch);
-    const end = succeededCondition(
-      await waitUntilEnded(migration, { namespace, name }, context.log),
-    );
-    expect(end?.status === 'False' && end.reason === 'Cancelled', JSON.stringify(end));
+    await cancelMove(namespace, name);
+    await waitUntilCancelled(namespace, name, context.log);
   } finally {
     await disarm(nodes);
   }
@@ -83,12 +77,8 @@ async function logTextInFileName(context: CaseContext): Promise<void> {
   try {
     const name = await requestMove({ namespace, pod: there.pod, to: nodes[0] });
     await waitUntilTripped(nodes[0], point, 180);
-    const patch = '{"spec":{"cancel":true}}';
-    await kubectl('-n', namespace, 'patch', 'mreq', name, '--type=merge', '-p', patch);
-    const end = succeededCondition(
-      await waitUntilEnded(migration, { namespace, name }, context.log),
-    );
-    expect(end?.status === 'False' && end.reason === 'Cancelled', JSON.stringify(end));
+    await cancelMove(namespace, name);
+    await waitUntilCancelled(namespace, name, context.log);
   } finally {
     await disarm(nodes);
   }

@@ -18,7 +18,7 @@ import { arm, armedPoints, disarm, OPERATOR, waitUntilTripped } from '../faults/
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectBalanced, waitUntilTargetGone, expectUntouched } from '../src/checks.ts';
 import { kubectl, kubectlJson } from '../src/cluster.ts';
-import { requestMove } from '../src/move.ts';
+import { cancelMove, requestMove, waitUntilCancelled } from '../src/move.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import { IDLE, newAddress, waitUntilPodEnded, podNames, podStatus, startPod } from '../src/pods.ts';
 import type { Ability } from '../src/provider/provider.ts';
@@ -111,13 +111,8 @@ async function cancelArmed(context: CaseContext, pair: LedgerPair): Promise<void
   await armAll(cancelPoints, locationNames);
   const name = await requestMove({ namespace, pod: pair.pods.server, to: locationNames.target });
   await waitUntilTripped(source, 'source.dump.before', 180);
-  const patch = '{"spec":{"cancel":true}}';
-  await kubectl('-n', namespace, 'patch', 'mreq', name, '--type=merge', '-p', patch);
-  const request = await waitUntilEnded(migration, { namespace, name }, () => undefined);
-  expect(
-    succeededCondition(request)?.reason === 'Cancelled',
-    JSON.stringify(succeededCondition(request)),
-  );
+  await cancelMove(namespace, name);
+  const request = await waitUntilCancelled(namespace, name, () => undefined);
   await expectAllTripped(cancelPoints, locationNames);
   await waitUntilTargetGone(context.namespace, pods);
   context.log(`  cancelled before the dump: pause ${abortCost(request)} ms`);

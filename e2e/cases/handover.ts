@@ -4,7 +4,7 @@ import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { waitUntilTargetGone, expectUntouched, expectContinues } from '../src/checks.ts';
 import { kubectl } from '../src/cluster.ts';
-import { requestMove } from '../src/move.ts';
+import { cancelMove, requestMove, waitUntilCancelled } from '../src/move.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import { podNames, podStatus } from '../src/pods.ts';
 import { waitUntilEnded, migration, deleteRequest, succeededCondition } from '../src/requests.ts';
@@ -37,12 +37,8 @@ async function stopMoveAt(
 
 const cancelAt = (context: CaseContext, point: string): Promise<void> =>
   stopMoveAt(context, point, async (name) => {
-    const patch = '{"spec":{"cancel":true}}';
-    await kubectl('-n', context.namespace, 'patch', 'mreq', name, '--type=merge', '-p', patch);
-    const end = succeededCondition(
-      await waitUntilEnded(migration, { namespace: context.namespace, name }, context.log),
-    );
-    expect(end?.status === 'False' && end.reason === 'Cancelled', JSON.stringify(end));
+    await cancelMove(context.namespace, name);
+    await waitUntilCancelled(context.namespace, name, context.log);
   });
 
 const deleteRequestAtTransfer = (context: CaseContext): Promise<void> =>

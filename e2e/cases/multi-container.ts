@@ -10,8 +10,8 @@ import {
   expectUntouched,
   expectContinues,
 } from '../src/checks.ts';
-import { kubectl, kubectlJson } from '../src/cluster.ts';
-import { requestMove } from '../src/move.ts';
+import { kubectlJson } from '../src/cluster.ts';
+import { cancelMove, requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import {
   IDLE,
@@ -176,11 +176,7 @@ async function abortMoves(context: CaseContext): Promise<void> {
   await waitForCounting(context, pair.pods.server, []);
   await abortHalfway(context, pair, {
     reason: 'Cancelled',
-    by: (name) =>
-      kubectl(
-        ...['-n', namespace, 'patch', 'mreq', name, '--type=merge'],
-        ...['-p', '{"spec":{"cancel":true}}'],
-      ),
+    by: (name) => cancelMove(namespace, name),
   });
   await pair.waitForOperations('client', 200);
   await abortHalfway(context, pair, {

@@ -6,7 +6,7 @@ import { expectBalanced, numbersIn, waitUntilTargetGone } from '../src/checks.ts
 import { kubectl, onNode } from '../src/cluster.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import type { Endpoint } from '../src/pair.ts';
-import { move, requestMove } from '../src/move.ts';
+import { cancelMove, move, requestMove } from '../src/move.ts';
 import { podIp, podLog, podNames, podStatus, startPod } from '../src/pods.ts';
 import { provider } from '../src/provider/choice.ts';
 import { deleteRequest, migration, waitUntilEnded } from '../src/requests.ts';
@@ -122,8 +122,7 @@ async function abortOne(
   try {
     const name = await requestMove({ namespace, pod, to: nodes[0] });
     await waitUntilTripped(nodes[1], 'source.transfer.before', 180);
-    const cancel = '{"spec":{"cancel":true}}';
-    await kubectl('-n', namespace, 'patch', 'mreq', name, '--type=merge', '-p', cancel);
+    await cancelMove(namespace, name);
     await waitUntilEnded(migration, { namespace, name }, context.log);
     await deleteRequest(migration, namespace, name);
   } finally {

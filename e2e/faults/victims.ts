@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What fails in the fault matrix. Each victim injects its failure and returns a function that ends it.
-import { kubectl, onNode } from '../src/cluster.ts';
+import { onNode } from '../src/cluster.ts';
+import { cancelMove } from '../src/move.ts';
 import { provider } from '../src/provider/choice.ts';
 import type { Ability, Provider } from '../src/provider/provider.ts';
 import { sleepSeconds } from '../src/wait.ts';
@@ -91,8 +92,7 @@ export const victims: readonly Victim[] = [
     // No failure: a user cancels the move. Shows what an abort at that step costs.
     name: 'cancel',
     async inject({ namespace, request }) {
-      const patch = '{"spec":{"cancel":true}}';
-      await kubectl('-n', namespace, 'patch', 'mreq', request, '--type=merge', '-p', patch);
+      await cancelMove(namespace, request);
       return nothing;
     },
   },

@@ -3,6 +3,7 @@
 import type { MigrationRequest } from '../../crds/src/index.ts';
 import { provider } from './provider/choice.ts';
 import { Move } from './report.ts';
+import { kubectl } from './cluster.ts';
 import { createRequest, waitUntilEnded, migration, succeededCondition } from './requests.ts';
 
 export interface MoveOptions {
@@ -28,6 +29,25 @@ export async function requestMove(o: MoveOptions): Promise<string> {
     ...(Object.keys(timeouts).length > 0 ? { timeouts } : {}),
   });
   return name;
+}
+
+/** Asks for the end of a move, as its user would. It may have ended, or be decided, before that is read. */
+export async function cancelMove(namespace: string, name: string): Promise<void> {
+  const patch = '{"spec":{"cancel":true}}';
+  await kubectl('-n', namespace, 'patch', 'mreq', name, '--type=merge', '-p', patch);
+}
+
+/** Waits until a move has ended, as one that was cancelled does. @returns its request. @throws MoveError for another end */
+export async function waitUntilCancelled(
+  namespace: string,
+  name: string,
+  log: (line: string) => void,
+): Promise<MigrationRequest> {
+  const request = await waitUntilEnded(migration, { namespace, name }, log);
+  const end = succeededCondition(request);
+  if (end?.status !== 'False' || end.reason !== 'Cancelled')
+    throw new MoveError(`${name} was cancelled and has ended so: ${JSON.stringify(end)}`);
+  return request;
 }
 
 /** A move did not end as the case expects (`code` MoveFailed). */
