@@ -4,7 +4,7 @@
 // usage: trace.ts CHECKOUT LAB OUT
 import { createReadStream, readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Figure } from '../src/figure.ts';
 import { Executed } from './executed.ts';
 import { grownFigures } from './growth.ts';
@@ -52,7 +52,8 @@ const machine = new Machine(join(out, 'vm'), join(checkout, 'native/rxe/tests/vm
 const figures: Figure[] = [];
 machine.start(boot);
 try {
-  machine.give(join(checkout, 'bench/packet/traffic.sh'), 'traffic.sh');
+  for (const script of ['bench/packet/traffic.sh', 'native/rxe/tests/stock_ends.sh'])
+    machine.give(join(checkout, script), basename(script));
   for (const driver of ['stock', 'own']) machine.give(join(out, `${driver}.ko`), `${driver}.ko`);
   for (const one of KINDS) {
     const stock = await executed(machine, 'stock', one);

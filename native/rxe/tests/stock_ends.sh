@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 # Two devices in one namespace, at the two ends of a veth pair, sl_rxe_a and sl_rxe_b: the distribution's driver knows no other
-# namespace. For stock.sh and stock_programs.sh.
+# namespace. For stock.sh, stock_programs.sh and bench/packet/traffic.sh.
 
 # Packets to the other end go over the wire, though both addresses are this machine's own: only what has this traffic class is for
 # this machine, and the driver looks its routes up without one.
