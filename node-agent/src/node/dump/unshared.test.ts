@@ -83,7 +83,8 @@ describe.runIf(root)('what a thread does not share with its process', () => {
   });
 
   it('is a first thread that has ended', async () => {
-    const pid = await run(['time.sleep(0.5)'], [], exitOfThread);
+    const untilEnded = 'while ") Z" not in open("/proc/self/stat").read(): time.sleep(.01)';
+    const pid = await run([untilEnded], [], exitOfThread);
     expect(await reasonsOf(pid, pid)).toEqual([
       expect.stringMatching(/has ended its first thread/),
     ]);
