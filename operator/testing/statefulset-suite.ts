@@ -24,7 +24,10 @@ export function statefulSetSuite(cluster: () => Cluster): void {
   describe('a pod of a StatefulSet', { timeout: 120_000 }, () => {
     const manager = suiteControllerManager(cluster);
     const policy = namePolicy(cluster);
-    const lacks = (): string | undefined => manager().lack ?? policy.lack;
+    const needs = (skip: (why: string) => void): void => {
+      const why = manager().lack ?? policy.lack;
+      if (why !== undefined) skip(why);
+    };
 
     beforeAll(async () => {
       await cluster().addNode('c', 'rxe-1');
@@ -65,8 +68,7 @@ export function statefulSetSuite(cluster: () => Cluster): void {
     const uidsOf = (w: Workloads, name: string): number => w.uidsOf(name).size;
 
     it('is not touched where its name cannot be reserved', async ({ skip }) => {
-      const lack = lacks();
-      if (lack !== undefined) return skip(lack);
+      needs(skip);
       const c = cluster();
       await running('bare', async (w, before) => {
         const timeouts = { prepareSeconds: 10 };
@@ -93,8 +95,7 @@ export function statefulSetSuite(cluster: () => Cluster): void {
       it.for(['OrderedReady', 'Parallel'])(
         'moves by way of a landing pod and keeps its name, also if a write fails: %s',
         async (podManagementPolicy, { skip }) => {
-          const lack = lacks();
-          if (lack !== undefined) return skip(lack);
+          needs(skip);
           const c = cluster();
           const name = podManagementPolicy.toLowerCase();
           await running(
@@ -135,8 +136,7 @@ export function statefulSetSuite(cluster: () => Cluster): void {
       );
 
       it('comes back to its own node by way of another one', async ({ skip }) => {
-        const lack = lacks();
-        if (lack !== undefined) return skip(lack);
+        needs(skip);
         const c = cluster();
         await running('back', async (w) => {
           const landing = await land(c, 'back', 'back-0', { targetNodeName: 'a' });
@@ -148,8 +148,7 @@ export function statefulSetSuite(cluster: () => Cluster): void {
       });
 
       it('stays on its landing pod until a second move succeeds', async ({ skip }) => {
-        const lack = lacks();
-        if (lack !== undefined) return skip(lack);
+        needs(skip);
         const c = cluster();
         await running('again', async (w) => {
           const landing = await land(c, 'again', 'again-0');
@@ -177,8 +176,7 @@ export function statefulSetSuite(cluster: () => Cluster): void {
       });
 
       it('is made from nothing once its landing pod is gone, and not before', async ({ skip }) => {
-        const lack = lacks();
-        if (lack !== undefined) return skip(lack);
+        needs(skip);
         const c = cluster();
         await running('lost', async (w) => {
           failOnce('operator.delete-landing');
@@ -216,8 +214,7 @@ export function statefulSetSuite(cluster: () => Cluster): void {
       });
 
       it('takes part in a rollout that begins meanwhile', async ({ skip }) => {
-        const lack = lacks();
-        if (lack !== undefined) return skip(lack);
+        needs(skip);
         const c = cluster();
         await running('roll', async (w) => {
           const landing = await land(c, 'roll', 'roll-0');
@@ -239,8 +236,7 @@ export function statefulSetSuite(cluster: () => Cluster): void {
       it('goes when its set is scaled down meanwhile, and stays when the set leaves it behind', async ({
         skip,
       }) => {
-        const lack = lacks();
-        if (lack !== undefined) return skip(lack);
+        needs(skip);
         const c = cluster();
         await running('down', async () => {
           const landing = await land(c, 'down', 'down-0');
