@@ -6,11 +6,10 @@
  *
  * usage: weight DEVICE QUEUE_PAIRS REGIONS
  * Dumps a quarter of them, then all, and compares each queue of the image with what the driver gives. Then it closes the context, restores
- * it but for its regions, and compares again.
+ * it but for its regions, and compares again; what is damaged is refused before.
  * Exits with 1 if an idle queue pair takes more than 200 bytes beside its queues, or these more than they may, or if four times as
  * many take more than five times as long, or five times as many bytes.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,6 @@
 #include "driver.h"
 #include "driver_rxe_methods.h"
 #include "driver_rxe_ring.h"
-#include "log.h"
 #include "weight_restore.h"
 #include "weight_verbs.h"
 
@@ -34,18 +32,6 @@ struct weight {
 	size_t idle_queues, round_queues, whole_queues; /* the last as the driver has them */
 	size_t region;
 };
-
-/* In place of CRIU's. */
-void print_on_level(unsigned int level, const char *format, ...)
-{
-	va_list args;
-
-	if (level > LOG_LEVEL_ERROR)
-		return;
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-}
 
 static size_t beside_queues(PB(QueuePair) *record)
 {

@@ -30,6 +30,19 @@ bool verbs_goes_round(int nth)
 	return nth % SORTS == SORTS - 2;
 }
 
+static void make_srq(struct verbs *v)
+{
+	struct ibv_srq_init_attr init = { .attr = { .max_wr = REQUESTS, .max_sge = 2 } };
+
+	MUST((v->srq = ibv_create_srq(v->pd, &init)));
+	for (int i = 0; i < REQUESTS / 2; i++) {
+		struct ibv_sge in = { (uintptr_t)v->memory + i, 100 + i, v->mr->lkey };
+		struct ibv_recv_wr *bad, recv = { .wr_id = i, .sg_list = &in, .num_sge = 1 };
+
+		MUST(!ibv_post_srq_recv(v->srq, &recv, &bad));
+	}
+}
+
 void verbs_make(struct verbs *v, const char *name, int qps, int regions)
 {
 	struct ibv_device **list = ibv_get_device_list(NULL);
@@ -45,6 +58,7 @@ void verbs_make(struct verbs *v, const char *name, int qps, int regions)
 	v->memory = memory;
 	memset(v->memory, 0x5a, PAGE);
 	MUST((v->mr = ibv_reg_mr(v->pd, v->memory, PAGE, ACCESS)));
+	make_srq(v);
 	while (ibv_query_gid(v->ctx, 1, v->port_gid, &v->gid) || v->gid.raw[10] != 0xff)
 		MUST(v->port_gid++ < 16);
 }
@@ -142,6 +156,6 @@ void verbs_close(struct verbs *v)
 		if (i % QPS_OF_A_CQ == QPS_OF_A_CQ - 1 || i == v->num_qps - 1)
 			MUST(!ibv_destroy_cq(cq));
 	}
-	MUST(!ibv_close_device(v->ctx));
+	MUST(!ibv_destroy_srq(v->srq) && !ibv_close_device(v->ctx));
 	free(v->qps);
 }

@@ -18,6 +18,7 @@ struct verbs {
 	struct ibv_pd *pd;
 	struct ibv_cq *cq;
 	struct ibv_qp **qps;
+	struct ibv_srq *srq;	/* of no queue pair, with receive requests */
 	struct ibv_mr *mr;	/* that queue pairs send and receive in */
 	uint8_t *memory;	/* of one region each */
 	int num_qps, num_regions, port_gid;
