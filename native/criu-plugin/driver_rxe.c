@@ -10,6 +10,7 @@
 #include "driver_rxe_events.h"
 #include "driver_rxe_methods.h"
 #include "driver_rxe_record.h"
+#include "driver_rxe_ring.h"
 #include "driver_rxe_thin.h"
 #include "log.h"
 #include "pack.h"
@@ -67,12 +68,16 @@ static int find_file(int fd, int event_fd, PB(FileKind) *kind, uint32_t *index, 
 	return 0;
 }
 
-static struct sealift_rxe_buffer buffer_of(const PB(DriverState) *driver, unsigned int nth)
+/* As rxe_unpack_ring(), with a line in the log. */
+static int unpack_ring(const ProtobufCBinaryData *packed, const struct sealift_rxe_ring *ring,
+		       const struct mminfo *created, struct rxe_ring_bytes *bytes, const char *what, uint32_t number)
 {
-	return (struct sealift_rxe_buffer){
-		.address = driver->buffers[nth].len ? (uintptr_t)driver->buffers[nth].data : 0,
-		.size = driver->buffers[nth].len,
-	};
+	int ret = rxe_unpack_ring(packed, ring, created->size, bytes);
+
+	if (ret == -EINVAL)
+		log_fail("image-damaged", "%s %#x has a queue of %u bytes, which its %zu bytes in the image are not",
+			 what, number, ring->size, packed->len);
+	return ret;
 }
 
 /* The struct that the driver has filled at the dump, if it has as many buffers. */
@@ -104,18 +109,21 @@ static int restore_cq(int fd, const PB(CompletionQueue) *cq, int channel_fd, uin
 		.driver_out = &created,
 		.driver_out_size = sizeof(created),
 	};
-	struct sealift_rxe_buffer ring;
+	struct rxe_ring_bytes ring = {};
 	struct sealift_rxe_cq state;
 	int ret;
 
 	ret = state_of(cq->driver, &state, sizeof(state), 1, "completion queue", cq->handle);
 	if (ret)
 		return ret;
-	ring = buffer_of(cq->driver, 0);
 
 	ret = uverbs_create_cq(fd, &request, handle);
 	if (!ret)
-		ret = rxe_restore_cq(fd, *handle, &state, &ring);
+		ret = unpack_ring(&cq->driver->buffers[0], &state.ring, &created.mi, &ring,
+				  "completion queue", cq->handle);
+	if (!ret)
+		ret = rxe_restore_cq(fd, *handle, &state, &ring.buffer);
+	free(ring.memory);
 	if (ret)
 		log_fail("kernel", "completion queue %u cannot be restored: %s", cq->handle,
 			 strerror(-ret));
@@ -135,18 +143,21 @@ static int restore_srq(int fd, const PB(SharedReceiveQueue) *srq, uint32_t *hand
 		.driver_out = &created,
 		.driver_out_size = sizeof(created),
 	};
-	struct sealift_rxe_buffer ring;
+	struct rxe_ring_bytes ring = {};
 	struct sealift_rxe_srq state;
 	int ret;
 
 	ret = state_of(srq->driver, &state, sizeof(state), 1, "shared receive queue", srq->handle);
 	if (ret)
 		return ret;
-	ring = buffer_of(srq->driver, 0);
 
 	ret = uverbs_create_srq(fd, &request, handle);
 	if (!ret)
-		ret = rxe_restore_srq(fd, *handle, &state, &ring);
+		ret = unpack_ring(&srq->driver->buffers[0], &state.ring, &created.mi, &ring,
+				  "shared receive queue", srq->handle);
+	if (!ret)
+		ret = rxe_restore_srq(fd, *handle, &state, &ring.buffer);
+	free(ring.memory);
 	if (ret)
 		log_fail("kernel", "shared receive queue %u cannot be restored: %s", srq->handle,
 			 strerror(-ret));
@@ -211,10 +222,8 @@ static int unpack_qp(const PB(QueuePair) *qp, struct sealift_rxe_qp *state,
 	return ret;
 }
 
-/* @offset: of SQ and RQ */
-static int create_qp(int fd, const PB(QueuePair) *qp, uint32_t *handle, uint64_t offset[2])
+static int create_qp(int fd, const PB(QueuePair) *qp, uint32_t *handle, struct rxe_create_qp_resp *created)
 {
-	struct rxe_create_qp_resp created = {};
 	struct uverbs_qp_request request = {
 		.user_handle = qp->user_handle,
 		.type = qp->type,
@@ -229,8 +238,8 @@ static int create_qp(int fd, const PB(QueuePair) *qp, uint32_t *handle, uint64_t
 		.max_recv_wr = qp->max_recv_wr,
 		.max_recv_sge = qp->max_recv_sge,
 		.sq_sig_all = qp->sq_sig_all,
-		.driver_out = &created,
-		.driver_out_size = sizeof(created),
+		.driver_out = created,
+		.driver_out_size = sizeof(*created),
 	};
 	uint32_t qpn = 0;
 	int ret;
@@ -243,8 +252,6 @@ static int create_qp(int fd, const PB(QueuePair) *qp, uint32_t *handle, uint64_t
 	if (ret)
 		log_fail("kernel", "queue pair %#x cannot be created: %s", qp->qpn,
 			 strerror(-ret));
-	offset[0] = created.sq_mi.offset;
-	offset[1] = created.rq_mi.offset;
 	return ret;
 }
 
@@ -278,34 +285,52 @@ static int restore_numbers(int fd, const PB(Driver) *driver)
 	return ret;
 }
 
+/* The two rings of @qp as it was created, and the replay cache. */
+static int restore_queues(int fd, const PB(QueuePair) *qp, uint32_t handle, const struct rxe_create_qp_resp *created,
+			  const struct sealift_rxe_qp *state, const struct sealift_rxe_res *res)
+{
+	const ProtobufCBinaryData *packed = qp->driver->buffers;
+	struct rxe_ring_bytes sq = {}, rq = {};
+	struct sealift_rxe_qp_buffers buffers;
+	int ret;
+
+	ret = unpack_ring(&packed[0], &state->sq, &created->sq_mi, &sq, "queue pair", qp->qpn);
+	if (!ret)
+		ret = unpack_ring(&packed[1], &state->rq, &created->rq_mi, &rq, "queue pair", qp->qpn);
+	buffers = (struct sealift_rxe_qp_buffers){ .sq = sq.buffer, .rq = rq.buffer };
+	if (state->num_res)
+		buffers.res = (struct sealift_rxe_buffer){
+			.address = (uintptr_t)res,
+			.size = state->num_res * sizeof(*res),
+		};
+	if (!ret)
+		ret = rxe_restore_qp(fd, handle, state, &buffers);
+	free(sq.memory);
+	free(rq.memory);
+	return ret;
+}
+
 static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *handle,
 		      uint64_t offset[2])
 {
-	struct sealift_rxe_qp_buffers buffers = {};
+	struct rxe_create_qp_resp created = {};
 	struct sealift_rxe_res *res;
 	struct sealift_rxe_qp state;
 	int ret;
 
 	ret = unpack_qp(qp, &state, &res);
 	if (!ret)
-		ret = create_qp(fd, qp, handle, offset);
+		ret = create_qp(fd, qp, handle, &created);
 	if (ret) {
 		free(res);
 		return ret;
 	}
 	if (error)
 		state.flags |= SEALIFT_RXE_QP_ERROR;
-	buffers.sq = buffer_of(qp->driver, 0);
-	buffers.rq = buffer_of(qp->driver, 1);
-	if (state.num_res)
-		buffers.res = (struct sealift_rxe_buffer){
-			.address = (uintptr_t)res,
-			.size = state.num_res * sizeof(*res),
-		};
-	ret = rxe_restore_qp(fd, *handle, &state, &buffers);
+	ret = restore_queues(fd, qp, *handle, &created, &state, res);
 	free(res);
-	offset[0] = offset_of(&state.sq, offset[0]);
-	offset[1] = offset_of(&state.rq, offset[1]);
+	offset[0] = offset_of(&state.sq, created.sq_mi.offset);
+	offset[1] = offset_of(&state.rq, created.rq_mi.offset);
 	if (ret == -EMSGSIZE)
 		log_fail("mtu",
 			 "queue pair %#x sends packets of up to %u bytes, for which the target's interface is too small; give it the source's MTU",

@@ -10,6 +10,7 @@
 #include "driver_rxe_events.h"
 #include "driver_rxe_methods.h"
 #include "driver_rxe_record.h"
+#include "driver_rxe_ring.h"
 #include "log.h"
 
 static const char *unsupported_name(uint32_t type)
@@ -60,7 +61,8 @@ static int dump_cq(int fd, uint32_t handle, PB(Context) *context, struct rings *
 	record->user_handle = cq.user_handle;
 	record->has_channel = cq.channel != SEALIFT_RXE_NONE;
 	record->channel = record->has_channel ? cq.channel : 0;
-	return rxe_add_ring(rings, SEALIFT__IBVERBS__RING__CQ, handle, &cq.ring);
+	ret = rxe_add_ring(rings, SEALIFT__IBVERBS__RING__CQ, handle, &cq.ring);
+	return ret ? ret : rxe_pack_ring(&record->driver->buffers[0], &cq.ring);
 }
 
 static int dump_srq(int fd, uint32_t handle, PB(Context) *context, struct rings *rings)
@@ -105,7 +107,8 @@ static int dump_srq(int fd, uint32_t handle, PB(Context) *context, struct rings 
 	record->pd = srq.pd_handle;
 	record->max_wr = srq.max_wr;
 	record->max_sge = srq.max_sge;
-	return rxe_add_ring(rings, SEALIFT__IBVERBS__RING__SRQ, handle, &srq.ring);
+	ret = rxe_add_ring(rings, SEALIFT__IBVERBS__RING__SRQ, handle, &srq.ring);
+	return ret ? ret : rxe_pack_ring(&record->driver->buffers[0], &srq.ring);
 }
 
 static unsigned long long remapped_at(const struct sealift_rxe_mr *mr)

@@ -6,6 +6,7 @@
 
 #include "driver_rxe_methods.h"
 #include "driver_rxe_record.h"
+#include "driver_rxe_ring.h"
 #include "driver_rxe_thin.h"
 #include "log.h"
 #include "pack.h"
@@ -45,14 +46,19 @@ static int pack_bytes(ProtobufCBinaryData *bytes)
 
 static int pack_qp(PB(QueuePair) *record, struct sealift_rxe_qp *qp)
 {
-	ProtobufCBinaryData *state = &record->driver->state;
+	ProtobufCBinaryData *state = &record->driver->state, *buffers = record->driver->buffers;
 	int ret;
 
+	ret = rxe_pack_ring(&buffers[0], &qp->sq);
+	if (!ret)
+		ret = rxe_pack_ring(&buffers[1], &qp->rq);
+	if (ret)
+		return ret;
 	rxe_thin_qp(qp, record->path);
 	memcpy(state->data, qp, sizeof(*qp));
 	ret = pack_bytes(state);
 	/* the replay cache: empty, if nobody reads */
-	return ret ? ret : pack_bytes(&record->driver->buffers[2]);
+	return ret ? ret : pack_bytes(&buffers[2]);
 }
 
 int rxe_record_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *rings)

@@ -204,9 +204,9 @@ PB(Envelope) *image_open(const uint8_t *data, size_t size, const char *name)
 
 	if (!envelope || envelope->magic != IMAGE_MAGIC) {
 		log_fail("image-damaged", "%s is cut short or is no image of this plugin", name);
-	} else if (envelope->version != IMAGE_VERSION) {
-		log_fail("image-version", "%s has version %u, this plugin reads version %u", name,
-			 envelope->version, IMAGE_VERSION);
+	} else if (envelope->version < IMAGE_VERSION_OLDEST || envelope->version > IMAGE_VERSION) {
+		log_fail("image-version", "%s has version %u, this plugin reads versions %u to %u", name,
+			 envelope->version, IMAGE_VERSION_OLDEST, IMAGE_VERSION);
 	} else if (envelope->crc32 != image_crc32(envelope->body.data, envelope->body.len)) {
 		log_fail("image-damaged", "%s was altered: its checksum is wrong", name);
 	} else {

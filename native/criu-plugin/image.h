@@ -15,7 +15,8 @@
 #define PB(name) Sealift__Ibverbs__##name
 
 #define IMAGE_MAGIC		0x54464c53U
-#define IMAGE_VERSION		1U
+#define IMAGE_VERSION		2U	/* what is written */
+#define IMAGE_VERSION_OLDEST	1U	/* what is read, too: its queues are never packed */
 #define IMAGE_FILES_NAME	"ibverbs-files.img"
 
 /* Limits of a sane image; no device has more protection domains than handles here (RXE_MAX_PD). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Bytes of which most are zero, in fewer bytes. */
+/* Bytes of which most are zero, or what they were some bytes before, in fewer bytes. */
 #ifndef SEALIFT_PACK_H
 #define SEALIFT_PACK_H
 
@@ -19,5 +19,15 @@ size_t pack(const void *in, size_t size, uint8_t *out);
 
 /* 0, or -EINVAL if @packed are not exactly @size bytes in that form. */
 int unpack(const uint8_t *packed, size_t packed_size, void *out, size_t size);
+
+/*
+ * pack_elements - the same, of each 8 bytes XOR those of @stride bytes before
+ * @stride: a multiple of 8; 0: as they are
+ * @room: of @out
+ * Returns 0 if it could take more.
+ */
+size_t pack_elements(const void *in, size_t size, size_t stride, uint8_t *out, size_t room);
+
+int unpack_elements(const uint8_t *packed, size_t packed_size, void *out, size_t size, size_t stride);
 
 #endif

@@ -84,6 +84,7 @@ int main(void)
 	unit_outcome();
 	unit_ahead();
 	unit_pack();
+	unit_ring();
 	unit_settings();
 	unit_tasks();
 	unit_unshared();

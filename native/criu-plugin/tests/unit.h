@@ -33,6 +33,7 @@ void unit_mapping(void);
 void unit_memory(void);
 void unit_owner(void);
 void unit_pack(void);
+void unit_ring(void);
 void unit_outcome(void);
 void unit_ahead(void);
 void unit_settings(void);

@@ -68,13 +68,19 @@ static void versions(void)
 
 	sealift__ibverbs__envelope__init(&envelope);
 	envelope.magic = IMAGE_MAGIC;
-	envelope.version = IMAGE_VERSION + 1;
+	envelope.version = 3;
 	envelope.body.data = nonsense;
 	envelope.body.len = sizeof(nonsense);
 	size = sealift__ibverbs__envelope__pack(&envelope, packed);
 	unit_clear_log();
 	CHECK(image_decode_context(packed, size, "newer", &context) == -EINVAL);
-	CHECK(strstr(unit_log(), "sealift: image-version: newer has version 2"));
+	CHECK(strstr(unit_log(), "sealift: image-version: newer has version 3, this plugin reads versions 1 to 2"));
+
+	envelope.version = 0;
+	size = sealift__ibverbs__envelope__pack(&envelope, packed);
+	unit_clear_log();
+	CHECK(image_decode_context(packed, size, "older", &context) == -EINVAL);
+	CHECK(strstr(unit_log(), "sealift: image-version: older has version 0"));
 
 	envelope.version = IMAGE_VERSION;
 	envelope.magic++;
@@ -82,6 +88,30 @@ static void versions(void)
 	unit_clear_log();
 	CHECK(image_decode_context(packed, size, "other", &context) == -EINVAL);
 	CHECK(strstr(unit_log(), "sealift: image-damaged: other"));
+}
+
+/* One that an earlier plugin has written. */
+static void earlier_version(void)
+{
+	PB(Context) *context = NULL;
+	PB(Envelope) *envelope;
+	struct sample sample;
+	uint8_t *data, *old;
+	size_t size;
+
+	data = image_encode(&sample_fill(&sample)->base, &size);
+	envelope = image_open(data, size, "sample");
+	CHECK(envelope && envelope->version == 2);
+	envelope->version = 1;
+	old = malloc(sealift__ibverbs__envelope__get_packed_size(envelope));
+	size = sealift__ibverbs__envelope__pack(envelope, old);
+	CHECK(!image_decode_context(old, size, "earlier", &context));
+	CHECK(context && context->qps[0]->driver->buffers[0].len == 64);
+	if (context)
+		sealift__ibverbs__context__free_unpacked(context, NULL);
+	sealift__ibverbs__envelope__free_unpacked(envelope, NULL);
+	free(old);
+	free(data);
 }
 
 /* A well-formed image whose content contradicts itself. */
@@ -262,6 +292,7 @@ void unit_image(void)
 	round_trip();
 	altered();
 	versions();
+	earlier_version();
 	contradictions();
 	found_by_number();
 	directory();

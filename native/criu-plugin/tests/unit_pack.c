@@ -25,6 +25,52 @@ static void round_trip(const uint8_t *in, size_t size)
 	CHECK(unpack(packed, length + 1, out, size) == -EINVAL);
 }
 
+static void round_trip_elements(const uint8_t *in, size_t size, size_t stride)
+{
+	uint8_t packed[PACK_ROOM(SIZE)], *small, *out;
+	size_t length = pack_elements(in, size, stride, packed, sizeof(packed));
+
+	/* blocks of just that size, so that what is done beyond them is noticed */
+	out = malloc(size + 1);
+	CHECK(length && !unpack_elements(packed, length, out, size, stride) && !memcmp(in, out, size));
+	CHECK(unpack_elements(packed, length - 1, out, size, stride) == -EINVAL);
+	free(out);
+	for (size_t room = 0; room < length; room += 1 + room / 2) {
+		small = malloc(room + 1);
+		CHECK(!pack_elements(in, size, stride, small, room));
+		free(small);
+	}
+	small = malloc(length + 8);
+	CHECK(pack_elements(in, size, stride, small, length + 8) == length && !memcmp(small, packed, length));
+	free(small);
+}
+
+/* What resembles the element before takes the bytes that differ. */
+static void elements(void)
+{
+	uint8_t in[SIZE] = {};
+
+	for (size_t stride = 8; stride <= 1024; stride *= 2) {
+		uint8_t packed[SIZE];
+
+		for (size_t i = 0; i < SIZE; i++)
+			in[i] = random();
+		for (size_t size = 1; size < 60; size++)
+			round_trip_elements(in, size, stride);
+		round_trip_elements(in, SIZE, stride);
+		for (size_t i = stride; i < SIZE; i++)
+			in[i] = in[i - stride] ^ (i % stride == 4);
+		for (size_t size = stride; size < stride + 60; size++)
+			round_trip_elements(in, size, stride);
+		round_trip_elements(in, SIZE, stride);
+		/* the first as it is, a mask and a byte of each other one, and of a longer one the zeros */
+		CHECK(pack_elements(in, SIZE, stride, packed, SIZE) <= PACK_ROOM(stride) + (2 + (stride > 8) * 4) * (SIZE / stride));
+	}
+	round_trip_elements(in, SIZE, 0);
+	round_trip_elements(in, SIZE, SIZE / 8 * 8);
+	round_trip_elements(in, SIZE, (size_t)1 << 31);
+}
+
 static void any_bytes(void)
 {
 	uint8_t in[SIZE] = {};
@@ -145,6 +191,7 @@ static void any_offsets(void)
 void unit_pack(void)
 {
 	any_bytes();
+	elements();
 	idle_queue_pair();
 	any_offsets();
 }

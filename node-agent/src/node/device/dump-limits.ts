@@ -12,7 +12,7 @@ const MAX_HANDLES = 2 ** 20;
 const MAX_CHANNELS = 4096;
 /** RXE_MAX_RING_BYTES; a mapping is as long, rounded up to pages. */
 const MAX_RING_BYTES = 64 * 2 ** 20;
-/** IMAGE_MAX_BYTES: of the image of one context. */
+/** IMAGE_MAX_BYTES: of the image of one context. Queues are packed, but what a program fills them with may not get shorter. */
 const MAX_IMAGE_BYTES = 512 * 2 ** 20;
 /** What an image has of an object beside its queues: far less of an idle one, 9 KiB of a queue pair with a full replay cache. */
 const OBJECT_BYTES = 4 * 1024;
@@ -83,7 +83,7 @@ function* containerReasons({ device, objects, opened }: Use, container: string):
   );
 }
 
-/** About what an image of each context takes. */
+/** About what an image of each context takes at most. */
 function imageBytes(objects: readonly RxeObject[]): Map<number, number> {
   const bytes = new Map<number, number>();
   for (const { context, rings } of objects) {

@@ -20,7 +20,7 @@ const encode = (type: string, content: object): Buffer => {
   return Buffer.from(of.encode(of.fromObject(content)).finish());
 };
 const envelope = (body: Buffer, change: object = {}): Buffer =>
-  encode('Envelope', { magic: 0x54464c53, version: 1, crc32: crc32(body), body, ...change });
+  encode('Envelope', { magic: 0x54464c53, version: 2, crc32: crc32(body), body, ...change });
 
 const gid = Buffer.from('00000000000000000000ffff0a090807', 'hex');
 const path = { port: 1, sgidIndex: 1, sgid: gid, dgid: gid, destQpn: 9 };
@@ -82,6 +82,11 @@ describe('the images of verbs objects', () => {
     });
   });
 
+  it('may be of an earlier version', async () => {
+    await write('ibverbs-0.img', envelope(context(), { version: 1 }));
+    expect((await readVerbs(dir)).qpns).toEqual([17, 18]);
+  });
+
   it('are empty for a container without RDMA', async () => {
     const { contexts, objects, uverbs } = await readVerbs(dir);
     expect([contexts, objects, uverbs]).toEqual([
@@ -92,7 +97,8 @@ describe('the images of verbs objects', () => {
   });
 
   it.each([
-    ['another version', envelope(context(), { version: 2 }), 'ImageVersion'],
+    ['a newer version', envelope(context(), { version: 3 }), 'ImageVersion'],
+    ['an older version', envelope(context(), { version: 0 }), 'ImageVersion'],
     ['a wrong checksum', envelope(context(), { crc32: 1 }), 'ImageCorrupt'],
     ['another magic', envelope(context(), { magic: 1 }), 'ImageCorrupt'],
     ['a body that is not a context', envelope(Buffer.from('nonsense')), 'ImageCorrupt'],

@@ -15,7 +15,8 @@ import { AgentError } from '../../support/errors.ts';
 
 /** `SLFT`, little endian. */
 const MAGIC = 0x54464c53;
-export const IMAGE_VERSION = 1;
+/** Those that the plugin reads. What the agent looks at is the same in each. */
+const IMAGE_VERSIONS = { oldest: 1, newest: 2 } as const;
 /** enum ib_qp_state (include/rdma/ib_verbs.h). */
 const QP_STATES = ['RESET', 'INIT', 'RTR', 'RTS', 'SQD', 'SQE', 'ERR'] as const;
 
@@ -102,10 +103,10 @@ export function openEnvelope(bytes: Uint8Array, name: string): Uint8Array {
     throw new AgentError('ImageCorrupt', `${name} is not an image of verbs objects.`);
   }
   const { version, body } = envelope.data;
-  if (version !== IMAGE_VERSION) {
+  if (version < IMAGE_VERSIONS.oldest || version > IMAGE_VERSIONS.newest) {
     throw new AgentError(
       'ImageVersion',
-      `${name} has format version ${version}, this node reads version ${IMAGE_VERSION}.`,
+      `${name} has format version ${version}, this node reads versions ${IMAGE_VERSIONS.oldest} to ${IMAGE_VERSIONS.newest}.`,
     );
   }
   if (crc32(body) !== envelope.data.crc32) {
