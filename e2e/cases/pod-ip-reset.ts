@@ -32,7 +32,7 @@ async function plainNetwork({ namespace, nodes }: CaseContext): Promise<string> 
     const own = (JSON.parse(text) as Multus).delegates?.[0];
     expect(own?.name !== undefined, `Multus of node ${node} has no delegate with a name`);
     name = own.name;
-    await onNode(node, `cat >${CONF} <<'END'\n${JSON.stringify(own)}\nEND`);
+    await onNode(node, `printf %s '${JSON.stringify(own)}' >${CONF}`);
   }
   await apply({
     apiVersion: 'k8s.cni.cncf.io/v1',

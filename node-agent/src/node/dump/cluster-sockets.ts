@@ -181,17 +181,20 @@ const inTheWay =
     connections === 'Refuse' || !isConnection;
 
 /** @param established how many connections the whole pod has at its cluster addresses */
-function reasonOf({ protocol, listens, address, port }: BoundSocket, established: number): string {
+function reasonOf(
+  { protocol, listens, isConnection, address, port }: BoundSocket,
+  established: number,
+): string {
   const what = listens ? 'listens at' : `has a ${protocol} socket at`;
   const other = listens ? 'listen on all addresses, or use' : 'use';
   const connections =
     established === 1 ? '1 established connection' : `${established} established connections`;
-  const lost =
-    established > 0
-      ? ` The pod would lose ${connections} at it; podIPConnections: Reset in the request or its policy allows that.`
-      : '';
+  const lost = established > 0 ? ` The pod would lose ${connections} at it.` : '';
+  const reset = isConnection
+    ? ' podIPConnections: Reset in a MigrationRequest or its policy moves the pod without its TCP connections there.'
+    : '';
   return (
-    `${what} ${address}, port ${port}: the pod's cluster address, which does not move with it.${lost} Let it ${other} an ` +
+    `${what} ${address}, port ${port}: the pod's cluster address, which does not move with it.${lost}${reset} Let it ${other} an ` +
     'address of its RDMA network, or loopback between processes of the pod.'
   );
 }
