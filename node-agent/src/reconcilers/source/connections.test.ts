@@ -131,6 +131,7 @@ it('only a status that does not say how many yet is waited for', () => {
   expect(of({}, reset)).toBe('due');
   expect(of({ sourceAgent: { state: 'Waiting', lostConnections: 0 } }, reset)).toBeUndefined();
   expect(of({ target: kept }, reset)).toBeUndefined();
+  expect(of({ target: undefined }, reset)).toBeUndefined();
   expect(of({}, {})).toBeUndefined();
   expect(resetsField(migration({}, {}, reset), [])).toEqual({});
   expect(resetsField(migration({}, {}, reset), ips)).toEqual({ resets: ips });

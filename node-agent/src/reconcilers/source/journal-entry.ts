@@ -74,7 +74,9 @@ export function resetsField(
  */
 export function connectionsOf(request: MigrationRequest): 'due' | undefined {
   const { target, sourceAgent } = request.status ?? {};
-  const mayLose = podIPConnectionsOf(request) === 'Reset' && target?.podIPs === undefined;
+  // Without a target nobody knows whether it keeps them.
+  const isLost = target !== undefined && target.podIPs === undefined;
+  const mayLose = podIPConnectionsOf(request) === 'Reset' && isLost;
   return mayLose && sourceAgent?.lostConnections === undefined ? 'due' : undefined;
 }
 
