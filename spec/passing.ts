@@ -163,6 +163,7 @@ class IdleCheckpointer extends Checkpointer {
 
 const idleFreezer: RestoredControl = {
   ...{ refuseExec: nothing, freeze: nothing, thaw: nothing, killFrozen: nothing },
+  resetConnections: nothing,
   state: async () => 'Frozen',
 };
 

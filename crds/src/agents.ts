@@ -85,6 +85,11 @@ export const SourceAgent = z
     objects: ObjectCounts.optional(),
     identity: Identity.optional(),
     fabric: Fabric.optional(),
+    lostConnections: Count.optional().meta({
+      description:
+        'TCP connections at the pod’s own IP that the move ends, as spec.podIPConnections allows. The agent counts them before it ' +
+        'touches the pod, and once more when the pod stands still. Absent: the move ends none.',
+    }),
     bytesPerSecond: Count.optional().meta({
       description:
         'The bandwidth at most at which the agent sends the images, as the policy says. Absent: as fast as it goes.',

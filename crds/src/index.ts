@@ -20,6 +20,7 @@ export * from './migration-request.ts';
 export * from './names.ts';
 export * from './peers.ts';
 export * from './placement.ts';
+export * from './pod-ip-connections.ts';
 export * from './priority.ts';
 export { reasons } from './reasons.ts';
 export type { Reason as ReasonName } from './reasons.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a dry run finds out. The agent of the pod's node writes what it has seen; the operator adds its own findings.
 import { z } from 'zod';
-import { atomicList, Milliseconds, Reason } from './atoms.ts';
+import { atomicList, Count, Milliseconds, Reason } from './atoms.ts';
 import { Bytes, ObjectCounts } from './steps.ts';
 
 const finding = (reason: string) =>
@@ -40,6 +40,10 @@ export const Inspection = z
       }),
     objects: ObjectCounts.optional(),
     bytes: Bytes.optional(),
+    lostConnections: Count.optional().meta({
+      description:
+        'TCP connections at the pod’s own IP that a move would end, as podIPConnections of request and policy allow. Absent: none.',
+    }),
     sendingMs: Milliseconds.optional().meta({
       description:
         'Milliseconds that sending these bytes takes at the bandwidth that the policy allows; the pod stands still for longer than ' +

@@ -5,6 +5,7 @@ import { atomicList, Count, DnsName, ObjectMeta } from './atoms.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { labelSelector, selects } from './label-selector.ts';
 import { API_VERSION } from './names.ts';
+import { PodIPConnections, podIPConnectionsMeaning } from './pod-ip-connections.ts';
 import { Priority } from './priority.ts';
 import { TimeoutLimits } from './timeouts.ts';
 
@@ -118,6 +119,9 @@ export const MigrationPolicySpec = z
     timeouts: TimeoutLimits.optional(),
     eviction: EvictionPolicy.prefault({}),
     nodes: NodeTriggers.prefault({}),
+    podIPConnections: PodIPConnections.optional().meta({
+      description: `${podIPConnectionsMeaning} A request that says it itself has its own. Absent: Refuse.`,
+    }),
     ttlSecondsAfterFinished: Count.optional().meta({
       description:
         'Delete a MigrationRequest of these pods that long after it has finished, unless its own spec says how long. ' +
@@ -150,6 +154,9 @@ export const AppliedPolicy = z
     }),
     limits: MoveLimitsOfPolicy.optional(),
     timeouts: TimeoutLimits.optional(),
+    podIPConnections: PodIPConnections.optional().meta({
+      description: 'The policy’s spec.podIPConnections.',
+    }),
     ttlSecondsAfterFinished: Count.optional().meta({
       description: 'The policy’s spec.ttlSecondsAfterFinished.',
     }),
@@ -181,13 +188,14 @@ export function policyFor(
 
 /** What a request's status says of the policy. Only what the policy says itself. */
 export function applied({ metadata, spec }: MigrationPolicy): AppliedPolicy {
-  const { queuePriority, limits, timeouts, ttlSecondsAfterFinished } = spec;
+  const { queuePriority, limits, timeouts, podIPConnections, ttlSecondsAfterFinished } = spec;
   return {
     name: metadata.name,
     generation: metadata.generation,
     ...(queuePriority !== undefined && { queuePriority }),
     ...(limits && { limits }),
     ...(timeouts && { timeouts }),
+    ...(podIPConnections && { podIPConnections }),
     ...(ttlSecondsAfterFinished !== undefined && { ttlSecondsAfterFinished }),
   };
 }

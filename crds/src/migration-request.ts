@@ -15,6 +15,7 @@ import { Decision } from './decision.ts';
 import { Inspection } from './inspection.ts';
 import { AppliedPolicy } from './migration-policy.ts';
 import { API_VERSION } from './names.ts';
+import { PodIPConnections, podIPConnectionsMeaning } from './pod-ip-connections.ts';
 import { Priority } from './priority.ts';
 import { Deadlines, Placement, TargetPlacement, TriedNodes } from './placement.ts';
 import { Report } from './steps.ts';
@@ -55,6 +56,9 @@ export const MigrationRequestSpec = z
         'to a minute older. It counts no more than the queuePriority of the policy that applies, and may be changed while the ' +
         'request waits. Absent: that of the policy, else 0.',
     }),
+    podIPConnections: PodIPConnections.optional().meta({
+      description: `${podIPConnectionsMeaning} Absent: as the policy that applies says, else Refuse.`,
+    }),
     ttlSecondsAfterFinished: TtlSecondsAfterFinished,
     timeouts: Timeouts.prefault({}),
   })
@@ -71,6 +75,12 @@ export const MigrationRequestSpec = z
       { rule: 'self.dryRun == oldSelf.dryRun', message: 'dryRun is immutable' },
       { rule: 'self.timeouts == oldSelf.timeouts', message: 'timeouts are immutable' },
       { rule: 'self.onSourceLoss == oldSelf.onSourceLoss', message: 'onSourceLoss is immutable' },
+      {
+        rule:
+          'has(self.podIPConnections) == has(oldSelf.podIPConnections) && ' +
+          '(!has(self.podIPConnections) || self.podIPConnections == oldSelf.podIPConnections)',
+        message: 'podIPConnections is immutable',
+      },
       {
         rule:
           'has(self.ttlSecondsAfterFinished) == has(oldSelf.ttlSecondsAfterFinished) && ' +

@@ -14,6 +14,8 @@ export interface MoveOptions {
   readonly name?: string;
   readonly onSourceLoss?: 'Fail' | 'RestoreNewestCheckpoint';
   readonly timeouts?: Partial<MigrationRequest['spec']['timeouts']>;
+  readonly podIPConnections?: MigrationRequest['spec']['podIPConnections'];
+  readonly dryRun?: boolean;
 }
 
 let lastMove = 0;
@@ -26,6 +28,8 @@ export async function requestMove(o: MoveOptions): Promise<string> {
     podName: o.pod,
     ...(o.to === undefined ? {} : { targetNodeName: o.to }),
     ...(o.onSourceLoss === undefined ? {} : { onSourceLoss: o.onSourceLoss }),
+    ...(o.podIPConnections === undefined ? {} : { podIPConnections: o.podIPConnections }),
+    ...(o.dryRun === undefined ? {} : { dryRun: o.dryRun }),
     ...(Object.keys(timeouts).length > 0 ? { timeouts } : {}),
   });
   return name;

@@ -50,6 +50,7 @@ export function definitionsSuite(f: Fixture): void {
       ['an expiry added', { ttlSecondsAfterFinished: 7 }, 'ttlSecondsAfterFinished is immutable'],
       ['other timeouts', { timeouts: { prepareSeconds: 7 } }, 'timeouts are immutable'],
       ['a limit added', { timeouts: { dumpSeconds: 7 } }, 'timeouts are immutable'],
+      ['connections to be reset', { podIPConnections: 'Reset' }, 'podIPConnections is immutable'],
       ['another way out', { onSourceLoss: 'RestoreNewestCheckpoint' }, 'onSourceLoss is immutable'],
     ])('refuse an edit: %s', async (_name, spec, message) => {
       const { metadata } = await f.make();

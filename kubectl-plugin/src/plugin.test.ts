@@ -203,6 +203,7 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
       decision: undefined,
       inspection: {
         ...{ findings, objects, bytes: { pages: 2 ** 20, rootfs: 10 }, sendingMs: 1000 },
+        lostConnections: 3,
         notes: [{ reason: 'EarlyService', message: 'Service web leads there early.' }],
       },
       policy: { name: 'slow', generation: 1, limits: { bandwidthPerMigration: '1Mi' } },
@@ -217,6 +218,7 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
       '  Note: Service web leads there early.',
       '  It has 2 queue pairs, 2 completion queues, 1 memory region, 0 shared receive queues, 0 address handles,',
       '  1.0 MiB of memory and 10 B of files.',
+      '  It would lose 3 TCP connections at its own IP, whose peers get a reset.',
       '  Sending them takes 1.00 s at 1Mi/s, as MigrationPolicy slow allows.',
     ]);
     expect((await requests()).some((one) => one.metadata.uid === request.metadata.uid)).toBe(false);

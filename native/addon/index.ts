@@ -238,3 +238,24 @@ export function endTcpRepair(pid: number): Promise<number> {
 export function endTcpOrphans(netns: Netns): Promise<number> {
   return call((addon) => addon.endTcpOrphans(netns));
 }
+
+/**
+ * Resets the TCP connections that a task has open at the addresses, as their peers' RST would: its next call gets ECONNRESET,
+ * what it reads after that is at its end. What it has not read is lost. The peers get a RST if they can be reached. For a task
+ * that stands still: a call that waits would end with EPIPE.
+ * @returns how many there were; 0 for a task that has ended
+ * Codes: EPERM, BadArgument.
+ */
+export function resetTcpOf(pid: number, addresses: readonly string[]): Promise<number> {
+  return call((addon) => addon.resetTcpOf(pid, [...addresses]));
+}
+
+/**
+ * Ends every TCP connection of a namespace at the addresses, also one that nobody has accepted yet or has any more. A peer that
+ * can be reached gets a RST; a process that has it gets ECONNABORTED. Listening sockets stay.
+ * @returns how many there were
+ * Codes: EPERM; ENOENT: no such namespace, or a kernel without inet_diag; BadArgument.
+ */
+export function endTcpAt(netns: Netns, addresses: readonly string[]): Promise<number> {
+  return call((addon) => addon.endTcpAt(netns, [...addresses]));
+}

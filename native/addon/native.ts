@@ -108,6 +108,8 @@ interface Native {
   unshared(pid: number): Promise<Unshared[]>;
   endTcpRepair(pid: number): Promise<number>;
   endTcpOrphans(netns: Netns): Promise<number>;
+  resetTcpOf(pid: number, addresses: readonly string[]): Promise<number>;
+  endTcpAt(netns: Netns, addresses: readonly string[]): Promise<number>;
 }
 
 let loaded: Native | undefined;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `explain`: a dry run. Whether a pod can be moved, and if not, everything that is in the way.
-import { bandwidthOf, summaryOf } from '../../../crds/src/index.ts';
+import { bandwidthOf, connectionsText, summaryOf } from '../../../crds/src/index.ts';
 import type { Bytes, MigrationRequest, ObjectCounts } from '../../../crds/src/index.ts';
 import { migrationRequests, type Client, type Pod } from '../../../kube/src/index.ts';
 import { secondsIn, textIn } from '../values.ts';
@@ -79,6 +79,7 @@ async function remove(api: Client, requests: readonly MigrationRequest[]): Promi
 export function describe(output: Output, request: MigrationRequest): void {
   const { inspection, source } = request.status ?? {};
   const { findings = [], notes = [], objects, bytes, sendingMs } = inspection ?? {};
+  const { lostConnections } = inspection ?? {};
   const bandwidth = bandwidthOf(request.status?.policy);
   const where = source ? ` on node ${source.nodeName}` : '';
   output.line(`Pod ${request.metadata.namespace}/${request.spec.podName}${where}`);
@@ -89,6 +90,10 @@ export function describe(output: Output, request: MigrationRequest): void {
   for (const { message } of notes) output.line(`  Note: ${message}`);
   if (objects) output.line(`  It has ${countsOf(objects)},`);
   if (bytes) output.line(`  ${size(bytes.pages ?? 0)} of memory and ${filesOf(bytes)} of files.`);
+  if (lostConnections !== undefined) {
+    const lost = connectionsText(lostConnections);
+    output.line(`  It would lose ${lost} at its own IP, whose peers get a reset.`);
+  }
   if (bandwidth && sendingMs !== undefined) {
     output.line(`  Sending them takes ${duration(sendingMs)} at ${bandwidth.text}.`);
   }

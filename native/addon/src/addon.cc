@@ -18,6 +18,7 @@
 #include "sysvipc.h"
 #include "tcp_orphans.h"
 #include "tcp_repair.h"
+#include "tcp_resets.h"
 #include "unix_sockets.h"
 #include "unshared.h"
 
@@ -45,6 +46,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportSysvipc(env, exports);
   sealift::ExportTcpOrphans(env, exports);
   sealift::ExportTcpRepair(env, exports);
+  sealift::ExportTcpResets(env, exports);
   sealift::ExportUnixSockets(env, exports);
   sealift::ExportUnshared(env, exports);
   return exports;

@@ -25,8 +25,8 @@ export interface CreateParts {
   pods: RequestLookup;
   /** Called before a target's container waits at the create gate. */
   recordWaiting(target: TargetRequest, pod: Pod, request: CreateRequest): Promise<void>;
-  /** Unlocks, shows and resumes the network namespace of a former target. */
-  resumePod(netns: string): Promise<unknown>;
+  /** Unlocks, shows and resumes the network namespace of a former target. @param resets addresses that it was lent */
+  resumePod(netns: string, resets: readonly string[]): Promise<unknown>;
 }
 
 /** More pods than a kubelet runs. */
@@ -107,9 +107,16 @@ export class CreateHandler {
     const wasTarget = pod
       ? pod.metadata.annotations[annotations.requestUid] !== undefined
       : this.#allowed.get(request.podUid) === true;
-    if (netns !== undefined && wasTarget) await this.#parts.resumePod(netns);
+    if (netns !== undefined && wasTarget)
+      await this.#parts.resumePod(netns, this.#lentTo(request.podUid));
     this.#remember(request.podUid, wasTarget);
     return { ok: true, action: 'run' };
+  }
+
+  /** Of a target that was resumed in part, or that is gone, while its sandbox is still there. */
+  #lentTo(podUid: string): readonly string[] {
+    const entries = this.#parts.journal.all();
+    return entries.find((one) => one.role === 'target' && one.podUid === podUid)?.resets ?? [];
   }
 
   #remember(podUid: string, wasTarget: boolean): void {

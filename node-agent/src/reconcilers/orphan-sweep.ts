@@ -156,7 +156,9 @@ export class OrphanSweep {
     if (isCommitted || target === 'yes') {
       log.error(fields, 'a request that was deleted by force has moved this pod: stopping it');
       await journal.put({ ...entry, stage: 'Stopping' });
-      await checkpointer.stopPod(entry);
+      const failure = await checkpointer.stopPod(entry);
+      if (failure)
+        log.warn({ ...fields, failure }, 'peers of connections that have ended got no reset');
       await journal.put({ ...entry, stage: 'Gone' });
       return true;
     }
@@ -176,14 +178,15 @@ export class OrphanSweep {
   }
 
   /** A deleted request cannot be committed, so what stands frozen is killed. A committed target is the pod's only copy. */
-  async #endTarget({ decided, containers, netns }: Entry): Promise<void> {
+  async #endTarget({ decided, containers, netns, resets = [] }: Entry): Promise<void> {
     const { restorer } = this.#deps;
     const made = containers.filter(isMade);
     if (decided !== 'Committed') {
       for (const one of made) await restorer.killFrozen(one);
       return;
     }
-    if (netns !== undefined) await restorer.resumePod(netns);
+    const lost = { addresses: resets, containers: made };
+    if (netns !== undefined) await restorer.resumePod(netns, [], lost);
     await restorer.thawRestored(made);
   }
 

@@ -15,7 +15,7 @@ import {
 } from '../../../crds/src/index.ts';
 import { migrationRequests, pods } from '../../../kube/src/index.ts';
 import { clockAt } from '../../../kube/testing/clock.ts';
-import type { Checkpointer } from '../node/dump/checkpointer.ts';
+import type { Checkpointer, LockedPod } from '../node/dump/checkpointer.ts';
 import type { DumpResult } from '../node/dump/pod-dump.ts';
 import type { KeptNaks } from '../node/device/kept-naks.ts';
 import type { LimitedQueuePair } from '../node/device/retry-budget.ts';
@@ -28,6 +28,7 @@ import { handoverLoop } from '../reconcilers/handover-loop.ts';
 import { RequestLookup } from '../callers/request-lookup.ts';
 import { Publisher } from '../reconcilers/publisher.ts';
 import { SourceReconciler } from '../reconcilers/source/reconciler.ts';
+import type { ManifestHeader } from '../node/transfer/manifest.ts';
 import type { sendImages } from '../node/transfer/sender.ts';
 import { ImageStore } from '../node/transfer/image-store.ts';
 import { MemoryApi } from './api.ts';
@@ -127,8 +128,15 @@ export class SourceNode {
   ahead: string | undefined;
   /** What it was last told of its target's addresses. */
   targetGids: unknown;
-  /** The pod's, as they were known at its lock. */
+  /** The pod's, as they were known at its lock, and what was to become of connections there. */
   clusterAddresses: unknown;
+  clusterConnections: unknown;
+  /** TCP connections there. */
+  connections = 0;
+  /** Whose peers got a reset. */
+  reset: readonly string[] | undefined;
+  /** What its images said. */
+  manifest: Partial<ManifestHeader> | undefined;
   readonly checkpointer = {
     inspectPod: async (podUid: string) => {
       if (this.fail?.at === 'inspect') throw this.fail.error;
@@ -140,9 +148,19 @@ export class SourceNode {
       const containers = [{ id: 'c', name: 'main', sandboxId: 'sand' }];
       return { podUid: SOURCE_UID, netns: '/run/netns/x', containers };
     },
-    checkProcesses: async (_pod: unknown, addresses: readonly string[]) => {
+    checkProcesses: async (_pod: unknown, addresses: readonly string[], connections: unknown) => {
       this.clusterAddresses = addresses;
+      this.clusterConnections = connections;
       if (this.fail?.at === 'processes') throw this.fail.error;
+    },
+    lostConnections: async (_pod: unknown, addresses: readonly string[]) => {
+      expect([this.locked, this.frozen]).toEqual([false, false]);
+      return { count: this.connections, addresses };
+    },
+    lostOfFrozen: async (_pod: unknown, addresses: readonly string[]) => {
+      expect([this.locked, this.frozen]).toEqual([true, true]);
+      if (this.fail?.at === 'frozen sockets') throw this.fail.error;
+      return { count: this.connections, addresses: this.connections > 0 ? addresses : [] };
     },
     checkDevices: async () => {
       if (this.fail?.at === 'devices') throw this.fail.error;
@@ -188,14 +206,16 @@ export class SourceNode {
       if (this.fail?.at === 'naks') throw this.fail.error;
       return { naks: this.kept, failures: [] };
     },
-    stopPod: async (_pod: unknown, keep?: (found: KeptNaks) => Promise<void>) => {
+    stopPod: async (pod: LockedPod, keep?: (found: KeptNaks) => Promise<void>) => {
+      this.reset = pod.resets;
       await keep?.({ naks: this.dead ? [] : this.kept, failures: [] });
       await this.#pass('stop', () => (this.dead = true));
     },
   } as unknown as Checkpointer;
 
-  readonly send: typeof sendImages = async ({ sealed, bytesPerSecond }) => {
+  readonly send: typeof sendImages = async ({ sealed, bytesPerSecond, manifest }) => {
     this.bytesPerSecond = bytesPerSecond;
+    this.manifest = manifest;
     await sealed?.('sha256:x');
     await this.#pass('send', () => this.sent++);
     return { manifest: {}, digest: 'sha256:x' } as unknown as Awaited<

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests: what a target's node does when the agent asks it to restore and to resume a pod.
 import type { Fabric, Nak } from '../../../crds/src/index.ts';
+import type { ConnectionsToReset } from '../node/restore/lost-connections.ts';
 import type { RestoreOptions, RestoreOutcome, Restorer } from '../node/restore/restorer.ts';
 
 export const criuFailed = { code: 'RestoreFailed', message: 'CRIU said no' };
@@ -48,6 +49,12 @@ export class TargetNode {
     await new Promise(() => undefined);
   }
 
+  /** Those of the connections in the images that the source has lost. */
+  lostAddresses: string[] = [];
+  /** Those that CRIU was lent, and what was reset at the end. */
+  lent: readonly string[] | undefined;
+  reset: ConnectionsToReset | undefined;
+
   readonly restorer = {
     netns: async () => '/run/netns/x',
     placeAddresses: async ({ bundle }: { bundle: string }, { digest }: Fabric) => {
@@ -57,7 +64,9 @@ export class TargetNode {
       return [{ interface: 'net1', index: this.placed.length, gid: 'fd00::1' }];
     },
     verifyImages: async () => undefined,
-    prepareRestore: async ({ create, podFiles }: RestoreOptions) => {
+    lostAddresses: async () => this.lostAddresses,
+    prepareRestore: async ({ create, podFiles, resets }: RestoreOptions) => {
+      this.lent = resets;
       if (this.prepareFails) throw this.prepareFails;
       if (this.hangs) await new Promise(() => undefined);
       this.prepared++;
@@ -68,13 +77,15 @@ export class TargetNode {
       return { ok: true, action: 'restore', imagePath: '', workPath: '', options: [], env: {} };
     },
     identity: async () => ({ qpns: [17] }),
-    answerPeers: async () => {
+    answerPeers: async (_netns: string, lost: ConnectionsToReset) => {
+      this.reset = lost;
       this.answers = true;
       this.source();
       return true;
     },
-    resumePod: async (_netns: string, naks: Nak[]) => {
+    resumePod: async (_netns: string, naks: Nak[], lost: ConnectionsToReset) => {
       await this.#die('resume.before');
+      this.reset = lost;
       this.locked = false;
       this.naks = [...naks];
       await this.#die('resume.after');

@@ -83,6 +83,16 @@ describe('a dry run', () => {
     const nodes = [on('a', keeping), on('b', keeping)];
     const end = decideMigration({ ...inspected({ findings: [] }, status), sourcePod, nodes }, NOW);
     expect(message(end)).toMatch(/0 MiB\. It keeps its address 10\.1\.2\.3\.$/);
+    const lost = (lostConnections: number) => {
+      const seen = inspected({ findings: [], lostConnections }, { inspection: { findings: [] } });
+      return decideMigration({ ...seen, sourcePod, nodes }, NOW);
+    };
+    expect(message(lost(2))).toMatch(
+      / It loses 2 TCP connections at 10\.1\.2\.3, whose peers get a reset\.$/,
+    );
+    expect(lost(2).status?.inspection?.lostConnections).toBe(2);
+    expect(message(lost(1))).toMatch(/ loses 1 TCP connection at /);
+    expect(message(lost(0))).not.toMatch(/loses/);
   });
 
   it('says so of the node that has the memory, if that is another one than at first', () => {

@@ -4,6 +4,7 @@
 import {
   applied,
   bandwidthOf,
+  connectionsText,
   dryRunConditionTypes,
   isFinished,
   type Finding,
@@ -94,7 +95,7 @@ function followAgent(observed: Observed, draft: Draft): MigrationPlan {
   const more = (reason: string, message: string): MigrationPlan =>
     conclude(observed, draft, { ...own, findings: [...own.findings, { reason, message }] });
   if (sourceAgent?.inspection) {
-    const { findings, objects, bytes, sendingMs } = sourceAgent.inspection;
+    const { findings, objects, bytes, sendingMs, lostConnections } = sourceAgent.inspection;
     const place = own.targetNodeName === undefined ? undefined : placeWithMemory(observed);
     const lacking = place && 'reason' in place ? [findingOf(place)] : [];
     return conclude(observed, draft, {
@@ -104,6 +105,7 @@ function followAgent(observed: Observed, draft: Draft): MigrationPlan {
       ...(objects && { objects }),
       ...(bytes && { bytes }),
       ...(sendingMs !== undefined && { sendingMs }),
+      ...(lostConnections !== undefined && { lostConnections }),
     });
   }
   const problem = withoutAgent(observed, draft.now);
@@ -157,19 +159,23 @@ function conclude(
 function movable(
   { spec, status }: MigrationRequest,
   pod: Pod | undefined,
-  { targetNodeName = '', keepsAddresses, notes = [], objects, bytes, sendingMs }: Inspection,
+  inspection: Inspection,
 ): string {
+  const { targetNodeName = '', keepsAddresses, notes = [], objects, bytes, sendingMs } = inspection;
   const from = pod?.spec.nodeName ?? '';
   const size = (bytes?.pages ?? 0) + (bytes?.rootfs ?? 0);
   const ips = pod?.status.podIPs.map(({ ip }) => ip).join(' and ');
   const address = keepsAddresses === true && ips ? ` It keeps its address ${ips}.` : '';
+  const { lostConnections: lost = 0 } = inspection;
+  const reset =
+    lost > 0 ? ` It loses ${connectionsText(lost)} at ${ips ?? ''}, whose peers get a reset.` : '';
   const bandwidth = bandwidthOf(status?.policy);
   const sending =
     bandwidth && sendingMs !== undefined
       ? `. Sending them takes ${(sendingMs / 1000).toFixed(1)} s at ${bandwidth.text}, in which it stands still`
       : '';
   const mib = Math.ceil(size / 2 ** 20);
-  const answer = `Dry run: pod ${spec.podName} can be moved from node ${from} to node ${targetNodeName}, with ${countsOf(objects)} and about ${mib} MiB${sending}.${address}`;
+  const answer = `Dry run: pod ${spec.podName} can be moved from node ${from} to node ${targetNodeName}, with ${countsOf(objects)} and about ${mib} MiB${sending}.${address}${reset}`;
   return sentences([answer, ...notes.map(({ message }) => message)]);
 }
 

@@ -123,6 +123,8 @@ export async function createSecondMove(
       podName: target?.podName,
       targetNodeName: nodeName,
       timeouts: request.spec.timeouts,
+      // The policy’s own word it gets from the policy.
+      ...(request.spec.podIPConnections && { podIPConnections: request.spec.podIPConnections }),
       // The first move reads how it has ended.
       ...(ttl !== undefined && { ttlSecondsAfterFinished: Math.max(ttl, leastTtlSeconds) }),
     },

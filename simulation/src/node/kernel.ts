@@ -113,7 +113,7 @@ export class Kernel {
 
   nft(netns: string, commands: string): Promise<string> {
     return this.#inNamespace(netns, 2, (sandbox) => {
-      if (commands === lockCommands('roce', true)) sandbox.lock = 'source';
+      if (commands === lockCommands('roce', { dropSilently: true })) sandbox.lock = 'source';
       else if (commands === lockCommands('total')) sandbox.lock = 'total';
       else if (commands === unlockCommands()) sandbox.lock = 'none';
       else if (commands.startsWith('list tables')) {

@@ -51,7 +51,11 @@ export function simulatedOperations(
         ...{ ...shared, runc: new Runc(host), exec: simulatedExec(machine), version: '0' },
         unmovable: { check: () => Promise.resolve() },
         links: { check: () => Promise.resolve() },
-        clusterSockets: { check: () => Promise.resolve() },
+        clusterSockets: {
+          check: () => Promise.resolve(),
+          lost: () => Promise.resolve({ count: 0, addresses: [] }),
+          lostOfFrozen: () => Promise.resolve({ count: 0, addresses: [] }),
+        },
         deviceObjects: {
           check: () => Promise.resolve(),
           checkAddresses: () => Promise.resolve(),

@@ -83,6 +83,8 @@ export function simulatedFreezer(machine: Machine): RestoredControl {
         if (container?.state === 'AtResumeGate') return;
         throw new AgentError('RestoreFailed', 'the container is gone (simulated)');
       }),
+    // No simulated pod has connections that it loses.
+    resetConnections: () => Promise.resolve(),
     thaw: ({ id }) =>
       runEffect(timeline, 3, () => {
         const container = containers.get(id);

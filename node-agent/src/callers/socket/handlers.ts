@@ -61,7 +61,7 @@ export function socketHandlers(parts: {
       await parts.recordPreparation(target, true, seen);
       if (probed) await node.probes?.inPlace();
     },
-    resumePod: (netns) => restorer.resumePod(netns),
+    resumePod: (netns, addresses) => restorer.resumePod(netns, [], { addresses, containers: [] }),
   });
   const cni = new CniHandler({
     host,

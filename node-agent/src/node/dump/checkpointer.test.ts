@@ -47,6 +47,10 @@ class RecordingCheckpointer extends Checkpointer {
       links: { check: async () => undefined },
       clusterSockets: { check: async () => undefined },
       deviceObjects: { check: async () => undefined },
+      endTcp: async (netns: string, addresses: readonly string[]) => {
+        if (this.endFails) throw this.endFails;
+        did.push(`reset ${netns} ${addresses.join(' ')}`);
+      },
     } as unknown as ConstructorParameters<typeof Checkpointer>[0]);
     this.did = did;
     this.here = here;
@@ -58,6 +62,8 @@ class RecordingCheckpointer extends Checkpointer {
   protected override async endFormerDumps(containers: readonly Container[]): Promise<void> {
     if (containers.length > 0) this.did.push('no dump');
   }
+  /** What the kernel says to the end of connections. */
+  endFails: Error | undefined;
   protected override cgroup(dir: string): CgroupControl {
     const record = (what: string) => async () => {
       if (what === 'thaw' && this.fails[dir]) throw this.fails[dir];
@@ -93,6 +99,21 @@ describe('a pod that was locked', () => {
     expect(pod.did.slice(-3)).toEqual(['thaw /b', 'resume /run/netns/x', 'allow exec']);
     await pod.stopPod({ podUid: 'u' });
     expect(pod.did.slice(-2)).toEqual(['kill /a', 'kill /b']);
+  });
+
+  it('has the peers of its connections told before it is killed, and is killed in any case', async () => {
+    const pod = new RecordingCheckpointer([container('main', '/a')]);
+    expect(await pod.stopPod({ podUid: 'u', resets: ['10.1.2.3'] })).toBeUndefined();
+    expect(pod.did).toEqual([
+      ...['lock /run/netns/x', 'hide /run/netns/x', 'reset /run/netns/x 10.1.2.3', 'kill /a'],
+    ]);
+    pod.endFails = Object.assign(new Error('no module'), { code: 'EOPNOTSUPP' });
+    const failure = await pod.stopPod({ podUid: 'u', resets: ['10.1.2.3'] });
+    expect([failure?.message, pod.did.at(-1)]).toEqual(['no module', 'kill /a']);
+    pod.endFails = Object.assign(new Error('gone'), { code: 'ENOENT' });
+    expect(await pod.stopPod({ podUid: 'u', resets: ['10.1.2.3'] })).toBeUndefined();
+    pod.endFails = new Error('nobody asks');
+    expect(await pod.stopPod({ podUid: 'u' })).toBeUndefined();
   });
 
   it('is resumed as far as it can be, and again, if a container does not thaw', async () => {

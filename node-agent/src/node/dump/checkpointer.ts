@@ -3,53 +3,31 @@
 // containers, and undo all of that or stop the pod. The reconcilers of source and checkpoint and the orphan sweep call
 // it. Every method may be repeated and passes two fault points (docs/faults.md). What one method undoes, and in which
 // order, is modelled in spec/handover.pml.
-import type { Fabric, GidEntry, Identity, PodMemory } from '../../../../crds/src/index.ts';
+import type {
+  Fabric,
+  GidEntry,
+  Identity,
+  PodIPConnections,
+  PodMemory,
+} from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
-import { AgentError, reasonOf } from '../../support/errors.ts';
+import { AgentError, reasonOf, type Failure } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
-import { isGone, type NetworkLock } from '../lock/network-lock.ts';
-import type { Host } from '../host/host.ts';
-import type { AheadDumps } from './ahead-dumps.ts';
+import { isGone } from '../lock/network-lock.ts';
 import { dumpPod, type DumpResult } from './pod-dump.ts';
-import type { RdmaDriver } from '../device/driver.ts';
 import { keptNaks, type KeptNaks } from '../device/kept-naks.ts';
-import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { LimitedQueuePair } from '../device/retry-budget.ts';
 import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podFilesSize } from '../files/pod-files.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import { lastingMemoryOf } from '../runtime/lasting-memory.ts';
 import { podMemory } from '../runtime/pod-memory.ts';
-import type { Runc } from '../runtime/runc.ts';
-import type { ClusterSockets } from './cluster-sockets.ts';
-import type { ContainerLinks } from './container-links.ts';
-import type { DeviceObjects } from './device-objects.ts';
-import type { ExecSessions } from './exec-sessions.ts';
-import type { UnmovableFiles } from './unmovable.ts';
+import type { LostConnections } from './cluster-sockets.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
-import type { ImageStore } from '../transfer/image-store.ts';
+import type { CheckpointerParts } from './checkpointer-parts.ts';
+import { resetPeers, silence } from './silence.ts';
 
-export interface CheckpointerParts {
-  host: Host;
-  runc: Runc;
-  lock: NetworkLock;
-  driver: RdmaDriver;
-  addresses: Pick<PodAddresses, 'read'>;
-  store: ImageStore;
-  /** Directory of CRIU's work directories, `<workRoot>/<request UID>/<container>`: the same path on the host and here. */
-  workRoot: string;
-  /** Absent: each dump starts its programs itself. */
-  ahead?: Pick<AheadDumps, 'start' | 'has' | 'take' | 'giveUp'> | undefined;
-  exec: Pick<ExecSessions, 'check' | 'refuse' | 'allow' | 'allowOrphans'>;
-  unmovable: Pick<UnmovableFiles, 'check'>;
-  links: Pick<ContainerLinks, 'check'>;
-  clusterSockets: Pick<ClusterSockets, 'check'>;
-  deviceObjects: Pick<DeviceObjects, 'check' | 'checkAddresses' | 'firstPeerToGiveUp'>;
-  /** Path of the agent's socket, which the CRIU plugin connects to. */
-  socketPath: string;
-  /** Sealift's version, for the manifest. */
-  version: string;
-}
+export type { CheckpointerParts } from './checkpointer-parts.ts';
 
 /** What the checkpointer does to the tasks of a container. */
 export type CgroupControl = Pick<Cgroup, 'freeze' | 'thaw' | 'endTcpRepair' | 'kill'>;
@@ -68,6 +46,8 @@ export interface LockedPod {
   podUid: string;
   /** The namespace that was locked, from the journal. */
   netns?: string | undefined;
+  /** Cluster addresses whose TCP connections end with a move, from the journal. */
+  resets?: readonly string[] | undefined;
 }
 
 export class Checkpointer {
@@ -99,18 +79,20 @@ export class Checkpointer {
    * The pod, if the agent knows of nothing that would make its dump or its restore fail. Changes nothing.
    * @param names of the containers that have to run, and no others
    * @param clusterAddresses the pod's, which its target does not get
+   * @param connections what becomes of TCP connections there
    * @throws AgentError PodNotFound, ContainerNotRunning, UnsupportedObject, DriverMissing, ExecSessionOpen
    */
   async inspectPod(
     podUid: string,
     names: readonly string[],
     clusterAddresses: readonly string[],
+    connections: PodIPConnections = 'Refuse',
   ): Promise<LocalPod> {
     const pod = await this.findPod(podUid);
     checkComplete(pod.containers, names);
     await this.checkDevices(pod);
     await this.#parts.exec.check(pod.containers);
-    await this.checkProcesses(pod, clusterAddresses);
+    await this.checkProcesses(pod, clusterAddresses, connections);
     return pod;
   }
 
@@ -121,12 +103,29 @@ export class Checkpointer {
   async checkProcesses(
     { netns, containers }: LocalPod,
     clusterAddresses: readonly string[],
+    connections: PodIPConnections = 'Refuse',
   ): Promise<void> {
     const { unmovable, links, clusterSockets } = this.#parts;
     await this.checkIpc(containers);
     await unmovable.check(containers);
     await links.check(netns, containers);
-    await clusterSockets.check(containers, clusterAddresses);
+    await clusterSockets.check(containers, clusterAddresses, connections);
+  }
+
+  /** TCP connections that it loses with these addresses. Changes nothing. */
+  async lostConnections(
+    { containers }: LocalPod,
+    clusterAddresses: readonly string[],
+  ): Promise<LostConnections> {
+    return this.#parts.clusterSockets.lost(containers, clusterAddresses);
+  }
+
+  /** The same of a frozen pod. Changes nothing. @throws AgentError UnsupportedObject */
+  async lostOfFrozen(
+    { containers }: LocalPod,
+    clusterAddresses: readonly string[],
+  ): Promise<LostConnections> {
+    return this.#parts.clusterSockets.lostOfFrozen(containers, clusterAddresses);
   }
 
   /**
@@ -277,15 +276,23 @@ export class Checkpointer {
   }
 
   /**
-   * After Committed: the pod's network is silenced for good, then its frozen tasks are killed, and their queue pairs go.
+   * After Committed: the pod's network is silenced for good, then its frozen tasks are killed, and their queue pairs go. Peers
+   * of TCP connections that do not move get a reset.
    * @param keep gets in between the NAKs that the devices keep: no other one can come. Twice if a device could not be asked
    * the first time, and no more: the target waits for the source's end
+   * @returns why peers got no reset: the pod is stopped all the same
    */
-  async stopPod(pod: LockedPod, keep?: (found: KeptNaks) => Promise<void>): Promise<void> {
+  async stopPod(
+    pod: LockedPod,
+    keep?: (found: KeptNaks) => Promise<void>,
+  ): Promise<Failure | undefined> {
     const containers = await this.containers(pod.podUid);
     const netns = containers[0]?.netns ?? lastingNetns(pod.netns);
+    let failure: Failure | undefined;
     if (netns !== undefined) {
-      await this.silenceNetwork(netns);
+      await this.silenceNetwork(netns, pod.resets);
+      // Before the kill, with which the kernel would close the sockets: what it sends then does not pass.
+      failure = await resetPeers(netns, pod.resets ?? [], this.#parts.endTcp);
       for (let attempts = 2; keep && attempts > 0; attempts--) {
         const found = await this.naks({ netns });
         await keep(found);
@@ -294,22 +301,17 @@ export class Checkpointer {
     }
     const killable = containers.filter(({ cgroup }) => cgroup !== undefined);
     await withFaults('source.kill', () => this.#eachCgroup(killable, (cgroup) => cgroup.kill()));
+    return failure;
   }
 
   /**
    * The network namespace sends nothing any more, not even ARP, and takes no frames that peers on this node send to the
    * target. This lasts until the pod is deleted. A namespace that is gone needs nothing.
+   * @param resets addresses whose TCP connections end here: of them resets pass, then and for whatever comes later
    * @throws AgentError LockFailed
    */
-  async silenceNetwork(netns: string): Promise<void> {
-    const { lock, driver } = this.#parts;
-    try {
-      await withFaults('source.silence', () => lock.lock(netns, 'total'));
-    } catch (error) {
-      if (isGone(error)) return;
-      throw error;
-    }
-    await withFaults('source.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
+  async silenceNetwork(netns: string, resets: readonly string[] = []): Promise<void> {
+    await silence(this.#parts, netns, resets);
   }
 
   /** Allows exec again in the containers of pods that no request of this node works on. */

@@ -32,6 +32,9 @@ const check = (...addresses: string[]): Promise<void> => {
   const sockets = new ClusterSockets(new Host({ root: dir }), { betweenMs: 100 });
   return sockets.check([container], addresses);
 };
+const sockets = (): ClusterSockets =>
+  new ClusterSockets(new Host({ root: dir }), { betweenMs: 100 });
+const container = () => ({ name: 'main', pid: child?.pid ?? 0, cgroup: '/cgroup' });
 const refused = (text: RegExp) => ({
   code: 'UnsupportedObject',
   message: expect.stringMatching(text) as string,
@@ -56,7 +59,9 @@ describe('sockets at the cluster address', () => {
       refused(/has a TCP socket at 127\.0\.0\.1, port \d+: .* Let it use an address of its RDMA/),
     );
     await expect(check('127.0.0.1')).rejects.toMatchObject(
-      refused(/The pod would lose \d+ established connections? at it/),
+      refused(
+        /The pod would lose \d+ established connections? at it\. podIPConnections: Reset in a MigrationRequest/,
+      ),
     );
   });
 
@@ -87,6 +92,42 @@ describe('sockets at the cluster address', () => {
     await run('pass');
     await expect(check('127.0.0.1')).resolves.toBeUndefined();
   });
+
+  it('are no reason to refuse the pod if connections may be reset, but for others', async () => {
+    await run(
+      'l = s.create_server(("0.0.0.0", 0)); at = ("127.0.0.1", l.getsockname()[1])',
+      'c = s.create_connection(at); p, _ = l.accept(); q = s.create_connection(at)',
+      // Half closed, and connected from another address.
+      'q.shutdown(s.SHUT_WR); o = s.create_connection(at, source_address=("127.0.0.2", 0))',
+    );
+    const asked = [[container()], ['127.0.0.1']] as const;
+    await expect(sockets().check(...asked, 'Reset')).resolves.toBeUndefined();
+    // c, p and q; the other end of q and o is not accepted.
+    const lost = { count: 3, addresses: ['127.0.0.1'] };
+    expect(await sockets().lost(...asked)).toEqual(lost);
+    expect(await sockets().lostOfFrozen(...asked)).toEqual(lost);
+    expect(await sockets().lost([container()], ['10.88.1.7'])).toEqual({ count: 0, addresses: [] });
+    expect(await sockets().lost([container()], [])).toEqual({ count: 0, addresses: [] });
+  });
+
+  it.each([
+    ['a listening one', 'l = s.create_server(("127.0.0.1", 0))', /listens at 127\.0\.0\.1/],
+    [
+      'a UDP socket',
+      'u = s.socket(s.AF_INET, s.SOCK_DGRAM); u.connect(("127.0.0.1", 53))',
+      /has a UDP socket at 127\.0\.0\.1/,
+    ],
+  ])(
+    'of other kinds are refused though connections may be reset: %s',
+    async (_name, line, text) => {
+      await run(line);
+      const asked = [[container()], ['127.0.0.1']] as const;
+      await expect(sockets().check(...asked, 'Reset')).rejects.toMatchObject(refused(text));
+      await expect(sockets().check(...asked)).rejects.not.toThrow(/podIPConnections/);
+      await expect(sockets().lostOfFrozen(...asked)).rejects.toMatchObject(refused(text));
+      expect(await sockets().lost(...asked)).toEqual({ count: 0, addresses: [] });
+    },
+  );
 
   it('do not matter if they are gone in a moment, as a probe is', async () => {
     await run(

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sockets at the pod's cluster address, the one that the kubelet reports (status.podIPs). The target has another one, so
-// CRIU cannot bind them there. The checkpointer looks before anything is done to the pod.
+// they do not move. Such a pod is refused, or loses its TCP connections there, as request and policy say (docs/adr/0048). The
+// checkpointer looks before anything is done to the pod, and once more when it stands still.
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { PodIPConnections } from '../../../../crds/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 import { addressIn, canonical } from '../host/socket-table.ts';
@@ -14,11 +16,20 @@ import { foundInEach } from './looks.ts';
 
 type Looked = Pick<Container, 'name' | 'cgroup' | 'pid'>;
 
+/** What a pod loses with its cluster addresses. */
+export interface LostConnections {
+  readonly count: number;
+  /** Those at which they are. */
+  readonly addresses: readonly string[];
+}
+
 interface BoundSocket {
   readonly inode: string;
   readonly protocol: 'TCP' | 'UDP';
   readonly listens: boolean;
   readonly isEstablished: boolean;
+  /** Of TCP, in any state but listening: it would be reset. */
+  readonly isConnection: boolean;
   readonly address: string;
   readonly port: number;
 }
@@ -51,29 +62,70 @@ export class ClusterSockets {
   /**
    * No process has a socket at one of the addresses, or only for a moment. Changes nothing.
    * @param addresses the pod's cluster addresses, as text
+   * @param connections `Reset`: TCP connections are none of them
    * @throws AgentError UnsupportedObject, which names the process and what to do
    */
-  check(containers: readonly Looked[], addresses: readonly string[]): Promise<void> {
-    return throwFirst(this.findings(containers, addresses));
+  check(
+    containers: readonly Looked[],
+    addresses: readonly string[],
+    connections: PodIPConnections = 'Refuse',
+  ): Promise<void> {
+    return throwFirst(this.findings(containers, addresses, connections));
   }
 
   /** All that `check` would refuse, process by process. Changes nothing. */
   async *findings(
     containers: readonly Looked[],
     addresses: readonly string[],
+    connections: PodIPConnections = 'Refuse',
   ): AsyncGenerator<AgentError> {
-    const own = new Set(addresses.map(canonical));
-    const pid = containers.find((one) => one.pid !== undefined)?.pid;
-    if (pid === undefined || own.size === 0) return;
     const found = await foundInEach(
-      async () => [...(await this.#boundTo(pid, own)).values()],
+      async () => (await this.#bound(containers, addresses)).filter(inTheWay(connections)),
       ({ inode }) => inode,
       { betweenMs: this.#betweenMs, asFirst: true },
     );
-    if (found.length === 0) return;
-    const bound = new Map(found.map((one) => [one.inode, one]));
-    const established = found.filter((one) => one.isEstablished).length;
-    for (const container of containers) yield* this.#refusals(container, bound, established);
+    yield* this.#refusals(containers, found);
+  }
+
+  /** The connections that the pod's processes have at the addresses now. Changes nothing. */
+  async lost(
+    containers: readonly Looked[],
+    addresses: readonly string[],
+  ): Promise<LostConnections> {
+    return this.#lostOf(containers, await this.#bound(containers, addresses));
+  }
+
+  /**
+   * The same of a pod that stands still. Changes nothing.
+   * @throws AgentError UnsupportedObject: it has got a socket there meanwhile that cannot be reset
+   */
+  async lostOfFrozen(
+    containers: readonly Looked[],
+    addresses: readonly string[],
+  ): Promise<LostConnections> {
+    const bound = await this.#bound(containers, addresses);
+    await throwFirst(this.#refusals(containers, bound.filter(inTheWay('Reset'))));
+    return this.#lostOf(containers, bound);
+  }
+
+  async #lostOf(
+    containers: readonly Looked[],
+    bound: readonly BoundSocket[],
+  ): Promise<LostConnections> {
+    const found = new Set<BoundSocket>();
+    const connections = bound.filter((one) => one.isConnection);
+    for await (const { socket } of this.#holders(containers, connections)) found.add(socket);
+    return { count: found.size, addresses: [...new Set([...found].map((one) => one.address))] };
+  }
+
+  async #bound(
+    containers: readonly Looked[],
+    addresses: readonly string[],
+  ): Promise<BoundSocket[]> {
+    const own = new Set(addresses.map(canonical));
+    const pid = containers.find((one) => one.pid !== undefined)?.pid;
+    if (pid === undefined || own.size === 0) return [];
+    return [...(await this.#boundTo(pid, own)).values()];
   }
 
   /** Sockets of the pod's network namespace that belong to a file, by inode number. The agent's own are among them. */
@@ -90,35 +142,59 @@ export class ClusterSockets {
     return found;
   }
 
-  /** Of each process of the container that has one of the sockets open. */
   async *#refusals(
-    { name, cgroup }: Looked,
-    bound: ReadonlyMap<string, BoundSocket>,
-    established: number,
+    containers: readonly Looked[],
+    bound: readonly BoundSocket[],
   ): AsyncGenerator<AgentError> {
-    if (cgroup === undefined) return;
-    for (const pid of await new Cgroup(this.#host.path(cgroup)).tasks()) {
-      const directory = join(this.#proc, String(pid), 'fd');
-      for (const fd of (await unlessEnded(readdir(directory))) ?? []) {
-        const link = await unlessEnded(readlink(join(directory, fd)));
-        const socket = bound.get(/^socket:\[(\d+)\]$/.exec(link ?? '')?.[1] ?? '');
-        if (!socket) continue;
-        const who = await processIn(name, pid, this.#proc);
-        yield new AgentError('UnsupportedObject', `${who} ${reasonOf(socket, established)}`);
+    const established = bound.filter((one) => one.isEstablished).length;
+    for await (const { name, pid, socket } of this.#holders(containers, bound)) {
+      const who = await processIn(name, pid, this.#proc);
+      yield new AgentError('UnsupportedObject', `${who} ${reasonOf(socket, established)}`);
+    }
+  }
+
+  /** Each process of the containers that has one of the sockets open. */
+  async *#holders(
+    containers: readonly Looked[],
+    bound: readonly BoundSocket[],
+  ): AsyncGenerator<{ name: string; pid: number; socket: BoundSocket }> {
+    if (bound.length === 0) return;
+    const byInode = new Map(bound.map((one) => [one.inode, one]));
+    for (const { name, cgroup } of containers) {
+      if (cgroup === undefined) continue;
+      for (const pid of await new Cgroup(this.#host.path(cgroup)).tasks()) {
+        const directory = join(this.#proc, String(pid), 'fd');
+        for (const fd of (await unlessEnded(readdir(directory))) ?? []) {
+          const link = await unlessEnded(readlink(join(directory, fd)));
+          const socket = byInode.get(/^socket:\[(\d+)\]$/.exec(link ?? '')?.[1] ?? '');
+          if (socket) yield { name, pid, socket };
+        }
       }
     }
   }
 }
 
+/** Which sockets keep a pod from being moved. */
+const inTheWay =
+  (connections: PodIPConnections) =>
+  ({ isConnection }: BoundSocket): boolean =>
+    connections === 'Refuse' || !isConnection;
+
 /** @param established how many connections the whole pod has at its cluster addresses */
-function reasonOf({ protocol, listens, address, port }: BoundSocket, established: number): string {
+function reasonOf(
+  { protocol, listens, isConnection, address, port }: BoundSocket,
+  established: number,
+): string {
   const what = listens ? 'listens at' : `has a ${protocol} socket at`;
   const other = listens ? 'listen on all addresses, or use' : 'use';
   const connections =
     established === 1 ? '1 established connection' : `${established} established connections`;
   const lost = established > 0 ? ` The pod would lose ${connections} at it.` : '';
+  const reset = isConnection
+    ? ' podIPConnections: Reset in a MigrationRequest or its policy moves the pod without its TCP connections there.'
+    : '';
   return (
-    `${what} ${address}, port ${port}: the pod's cluster address, which does not move with it.${lost} Let it ${other} an ` +
+    `${what} ${address}, port ${port}: the pod's cluster address, which does not move with it.${lost}${reset} Let it ${other} an ` +
     'address of its RDMA network, or loopback between processes of the pod.'
   );
 }
@@ -130,6 +206,10 @@ function socketIn(line: string, protocol: 'TCP' | 'UDP'): BoundSocket | undefine
   if (!hex || !port || !inode || inode === '0') return undefined;
   const listens = protocol === 'TCP' && state === LISTEN;
   const isEstablished = protocol === 'TCP' && state === ESTABLISHED;
+  const isConnection = protocol === 'TCP' && !listens;
   const address = addressIn(hex);
-  return { inode, protocol, listens, isEstablished, address, port: parseInt(port, 16) };
+  return {
+    ...{ inode, protocol, listens, isEstablished, isConnection, address },
+    port: parseInt(port, 16),
+  };
 }

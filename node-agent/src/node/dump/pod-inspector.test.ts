@@ -8,7 +8,7 @@ import { AgentError } from '../../support/errors.ts';
 import { sizeBelow } from '../files/size.ts';
 import { Host } from '../host/host.ts';
 import type { Container } from '../runtime/containers.ts';
-import { PodInspector, type PodInspectorParts } from './pod-inspector.ts';
+import { PodInspector, type InspectedPod, type PodInspectorParts } from './pod-inspector.ts';
 
 let dir: string;
 beforeEach(async () => {
@@ -61,7 +61,10 @@ function inspector(
     exec: yields('exec'),
     unmovable: yields('unmovable'),
     links: yields('links'),
-    clusterSockets: yields('clusterSockets'),
+    clusterSockets: {
+      ...yields('clusterSockets'),
+      lost: async () => ({ count: 3, addresses: [] }),
+    },
     addresses: { read: async () => ({ digest: '', interfaces: [] }) },
     deviceObjects: {
       ...yields('deviceObjects'),
@@ -72,7 +75,8 @@ function inspector(
   });
   return made;
 }
-const pod = {
+const pod: InspectedPod = {
+  connections: 'Refuse',
   ...{ podUid: 'u', names: ['main'], clusterAddresses: [], isGiven: () => true },
   checkPeers: async (): Promise<void> => undefined,
   ...{ bandwidth: undefined, checkBandwidth: () => undefined },
@@ -85,6 +89,18 @@ describe('a pod inspector', () => {
       objects: { qp: 2, cq: 0, mr: 1, srq: 0, ah: 0 },
       bytes: { pages: 4196, rootfs: 300 },
     });
+  });
+
+  it('counts the connections that the move would end, where it may', async () => {
+    const clusterAddresses = ['10.1.2.3'];
+    const asked = { ...pod, clusterAddresses, connections: 'Reset' as const };
+    expect((await inspector({}).inspect(asked)).lostConnections).toBe(3);
+    expect(await inspector({}).inspect({ ...pod, clusterAddresses })).not.toHaveProperty(
+      'lostConnections',
+    );
+    expect(await inspector({}).inspect({ ...asked, clusterAddresses: [] })).not.toHaveProperty(
+      'lostConnections',
+    );
   });
 
   it('names peers that retry too short', async () => {

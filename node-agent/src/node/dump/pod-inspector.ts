@@ -7,6 +7,7 @@ import {
   type Bytes,
   type Inspection,
   type ObjectCounts,
+  type PodIPConnections,
 } from '../../../../crds/src/index.ts';
 import type { RxeObject } from '../../../../native/addon/index.ts';
 import { AgentError, reasonOf, type Failure } from '../../support/errors.ts';
@@ -30,7 +31,7 @@ export interface PodInspectorParts {
   exec: Pick<ExecSessions, 'findings'>;
   unmovable: Pick<UnmovableFiles, 'findings'>;
   links: Pick<ContainerLinks, 'findings'>;
-  clusterSockets: Pick<ClusterSockets, 'findings'>;
+  clusterSockets: Pick<ClusterSockets, 'findings' | 'lost'>;
   addresses: Pick<PodAddresses, 'read'>;
   deviceObjects: Pick<DeviceObjects, 'findings' | 'addressFindings' | 'firstPeerToGiveUp'>;
 }
@@ -42,6 +43,8 @@ export interface InspectedPod {
   names: readonly string[];
   /** The pod's cluster addresses, which its target does not get. */
   clusterAddresses: readonly string[];
+  /** What becomes of TCP connections there. */
+  connections: PodIPConnections;
   /** Whether an address in its further networks is its own: its target gets it. */
   isGiven: (address: string) => boolean;
   /** @throws AgentError for peers that do not retry long enough for a move of the pod in this network namespace */
@@ -104,6 +107,7 @@ export class PodInspector {
     }
     const objects = await this.#objects(first.netns).catch(add);
     const bytes = await this.#bytes(containers, fileBytes).catch(add);
+    const lost = await this.#lost(containers, pod);
     return {
       findings: [...findings.values()].map(({ code, message }) => ({
         reason: code,
@@ -111,6 +115,7 @@ export class PodInspector {
       })),
       ...(objects && { objects }),
       ...(bytes && { bytes }),
+      ...(lost !== undefined && { lostConnections: lost }),
       ...(bytes && pod.bandwidth && { sendingMs: sendingMs(sizeOf(bytes), pod.bandwidth) }),
     };
   }
@@ -121,7 +126,7 @@ export class PodInspector {
     pod: InspectedPod & { fileBytes: FileBytes },
   ): (() => Findings)[] {
     const { exec, unmovable, links, clusterSockets, deviceObjects, addresses } = this.#parts;
-    const { names, clusterAddresses, isGiven, checkPeers, checkBandwidth } = pod;
+    const { names, clusterAddresses, connections, isGiven, checkPeers, checkBandwidth } = pod;
     const least = (): Promise<number> => this.#least(pod, containers);
     const ipc = (): Promise<void> => this.checkIpc(containers);
     return [
@@ -145,7 +150,7 @@ export class PodInspector {
       () => exec.findings(containers),
       () => unmovable.findings(containers),
       () => links.findings(netns, containers),
-      () => clusterSockets.findings(containers, clusterAddresses),
+      () => clusterSockets.findings(containers, clusterAddresses, connections),
     ];
   }
 
@@ -156,6 +161,15 @@ export class PodInspector {
   ): Promise<number> {
     const { anon } = await podMemory(this.#parts.host, containers);
     return bandwidth ? anon + ((await fileBytes()) ?? 0) : anon;
+  }
+
+  /** Undefined: none would be lost, or they are in the way. */
+  async #lost(
+    containers: readonly Container[],
+    { clusterAddresses, connections }: InspectedPod,
+  ): Promise<number | undefined> {
+    if (connections === 'Refuse' || clusterAddresses.length === 0) return undefined;
+    return (await this.#parts.clusterSockets.lost(containers, clusterAddresses)).count;
   }
 
   /** RDMA objects of the pod's processes; the kernel's own have no context. */

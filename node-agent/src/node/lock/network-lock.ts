@@ -14,16 +14,20 @@ export class NetworkLock {
     this.#nft = nft;
   }
 
-  /** Replaces any lock by this kind. @throws AgentError LockFailed; ENOENT or EINVAL for a namespace that is gone (isGone) */
-  async lock(netns: string, kind: LockKind): Promise<void> {
+  /**
+   * Replaces any lock by this kind.
+   * @param resetsFrom addresses from which TCP resets pass
+   * @throws AgentError LockFailed; ENOENT or EINVAL for a namespace that is gone (isGone)
+   */
+  async lock(netns: string, kind: LockKind, resetsFrom: readonly string[] = []): Promise<void> {
     // A source's tasks run until they are frozen. Under a total lock no task runs that could see an error.
     const dropSilently = kind === 'roce';
     try {
-      await this.#apply(netns, lockCommands(kind, dropSilently));
+      await this.#apply(netns, lockCommands(kind, { dropSilently, resetsFrom }));
     } catch (error) {
       if (!dropSilently || isGone(error)) throw error;
       // The kernel has no nft_queue. An error from sendto() is better than a packet that leaves the namespace.
-      await this.#apply(netns, lockCommands(kind));
+      await this.#apply(netns, lockCommands(kind, { resetsFrom }));
     }
   }
 

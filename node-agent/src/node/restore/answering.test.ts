@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // In which order a committed target is heard and hears.
 import { describe, expect, it, vi } from 'vitest';
+import type { RestoredControl } from './restored-container.ts';
 import { Restorer } from './restorer.ts';
 
 const did: string[] = [];
@@ -9,6 +10,10 @@ let failure: Error | undefined;
 const nak = { qpn: 17, psn: 3, syndrome: 0x62 };
 const none = { ...nak, qpn: 1 };
 vi.mock('../../../../native/addon/index.ts', () => ({
+  endTcpAt: async (_netns: string, addresses: string[]) =>
+    void did.push(`end ${addresses.join(' ')}`),
+  removeAddress: async ({ ifname, address }: { ifname: string; address: object }) =>
+    void did.push(`remove ${JSON.stringify(address)} of ${ifname}`),
   rxeRestoreNaks: async ({ naks }: { naks: (typeof nak)[] }) => {
     did.push(`give ${naks.length}`);
     if (failure) throw failure;
@@ -22,17 +27,23 @@ function recordingRestorer(interfaces = ['net1']): { restorer: Restorer; did: st
   failure = undefined;
   const record = (what: string) => async (_netns: string, kind: unknown) =>
     void did.push(typeof kind === 'string' ? `${what} ${kind}` : what);
-  const restorer = new Restorer({
-    lock: { lock: record('lock'), unlock: record('unlock') },
-    driver: {
-      interfaces: async () => interfaces,
-      devices: async () => interfaces.map((netdev) => ({ name: 'rxe', netdev })),
-      receiveDatagrams: record('receive datagrams'),
-      show: record('show'),
-      announce: record('announce'),
-      resume: record('resume'),
-    },
-  } as unknown as ConstructorParameters<typeof Restorer>[0]);
+  const restorer = new Restorer(
+    {
+      lock: { lock: record('lock'), unlock: record('unlock') },
+      driver: {
+        interfaces: async () => interfaces,
+        devices: async () => interfaces.map((netdev) => ({ name: 'rxe', netdev })),
+        receiveDatagrams: record('receive datagrams'),
+        show: record('show'),
+        announce: record('announce'),
+        resume: record('resume'),
+      },
+    } as unknown as ConstructorParameters<typeof Restorer>[0],
+    {
+      resetConnections: async ({ id }: { id: string }, addresses: string[]) =>
+        void did.push(`reset ${addresses.join(' ')} of ${id}`),
+    } as unknown as RestoredControl,
+  );
   return { restorer, did };
 }
 
@@ -52,6 +63,30 @@ describe('a committed target', () => {
   it('resumes its device last', async () => {
     const { restorer, did } = recordingRestorer();
     await restorer.resumePod('/run/netns/x');
+    expect(did).toEqual(['unlock', 'show', 'announce', 'resume']);
+  });
+
+  it('resets the connections that it loses before anything of it is heard', async () => {
+    const { restorer, did } = recordingRestorer();
+    const containers = [{ id: 'a' }, { id: 'b' }];
+    await restorer.resumePod('/run/netns/x', [], {
+      addresses: ['10.1.2.3', 'fd00::3'],
+      containers,
+    });
+    expect(did).toEqual([
+      ...['reset 10.1.2.3 fd00::3 of a', 'reset 10.1.2.3 fd00::3 of b', 'end 10.1.2.3 fd00::3'],
+      'remove {"address":"10.1.2.3","prefix":32,"scope":254} of lo',
+      'remove {"address":"fd00::3","prefix":128} of lo',
+      ...['unlock', 'show', 'announce', 'resume'],
+    ]);
+    did.length = 0;
+    await restorer.answerPeers('/run/netns/x', { addresses: ['10.1.2.3'], containers: [] });
+    expect(did).toEqual([
+      ...['end 10.1.2.3', 'remove {"address":"10.1.2.3","prefix":32,"scope":254} of lo'],
+      ...['receive datagrams', 'lock roce', 'show', 'announce'],
+    ]);
+    did.length = 0;
+    await restorer.resumePod('/run/netns/x', [], { addresses: [], containers });
     expect(did).toEqual(['unlock', 'show', 'announce', 'resume']);
   });
 

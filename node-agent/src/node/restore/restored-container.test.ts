@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Host } from '../host/host.ts';
 import { RestoredContainers } from './restored-container.ts';
 
+const built = existsSync(new URL('../../../../build/native/sealift.node', import.meta.url));
 const ID = `sealift-test-${process.pid}`;
 /** The host's root, with the kernel's cgroups at their usual place. */
 const root = mkdtempSync(join(tmpdir(), 'sealift-restored-'));
@@ -49,6 +50,7 @@ describe.skipIf(!mounted)('a restored container', () => {
   const count = async () => (await readFile(join(root, 'count'), 'utf8').catch(() => '')).length;
 
   beforeEach(async () => {
+    await rm(join(root, 'count'), { force: true });
     await mkdir(own);
     await mkdir(bundle);
     of = { id: ID, bundle: '/bundle' };
@@ -68,6 +70,42 @@ describe.skipIf(!mounted)('a restored container', () => {
     await rmdir(join(cgroups, 'sealift/past-gate')).catch(() => undefined);
     await rm(bundle, { recursive: true });
   });
+
+  it.runIf(built)(
+    'finds its connections reset when it is thawed, and not before it is frozen',
+    async () => {
+      const said = join(root, 'said');
+      const lines = [
+        'import socket',
+        'server = socket.create_server(("127.0.0.1", 0)); client = socket.create_connection(server.getsockname())',
+        'one, _ = server.accept()',
+        `say = lambda text: open(${JSON.stringify(said)}, "a").write(text + "\\n")`,
+        'say("ready")',
+        'try: say(str(one.recv(9)))',
+        'except OSError as error: say(type(error).__name__)',
+      ];
+      const heard = async () => readFile(said, 'utf8').catch(() => '');
+      await start(
+        'sh',
+        '-c',
+        `sleep 0.3; exec unshare --pid --fork --kill-child python3 -c '${lines.join('\n')}'`,
+      );
+      await expect.poll(heard, { timeout: 10_000 }).toBe('ready\n');
+      await sleep(100);
+      await containers.resetConnections(of, ['127.0.0.1']);
+      await containers.freeze(of);
+      await containers.resetConnections(of, ['127.0.0.2']);
+      await sleep(100);
+      expect(await heard()).toBe('ready\n');
+      await containers.resetConnections(of, ['127.0.0.1']);
+      await sleep(100);
+      expect(await heard(), 'it stands still').toBe('ready\n');
+      await containers.thaw(of);
+      // It waited in recv() when it was frozen: the kernel makes that call again.
+      await expect.poll(heard, { timeout: 5000 }).toBe('ready\nConnectionResetError\n');
+      await rm(said);
+    },
+  );
 
   it('is frozen without CRIU, counts once it is started, and runs when it is thawed', async () => {
     expect(await containers.state(of)).toBe('Thawed');

@@ -26,7 +26,7 @@ export interface RestoredContainer {
 
 export type RestoredControl = Pick<
   RestoredContainers,
-  'refuseExec' | 'freeze' | 'thaw' | 'killFrozen' | 'state'
+  'refuseExec' | 'freeze' | 'resetConnections' | 'thaw' | 'killFrozen' | 'state'
 >;
 
 export class RestoredContainers {
@@ -64,6 +64,15 @@ export class RestoredContainers {
       if ((await isInContainer(pid, this.#proc)) === false) await pastGate.take(pid);
     }
     await cgroup.freeze();
+  }
+
+  /** Resets connections of tasks that stand frozen. Those of a thawed container have been reset. */
+  async resetConnections(
+    { id }: Pick<RestoredContainer, 'id'>,
+    addresses: readonly string[],
+  ): Promise<void> {
+    const cgroup = await this.#cgroup(id);
+    if ((await cgroup?.state()) === 'frozen') await cgroup?.resetConnections(addresses);
   }
 
   /** Lets the tasks run, and programs beside them again. Does nothing if the container has ended. */

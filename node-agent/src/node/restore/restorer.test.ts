@@ -36,6 +36,7 @@ async function makeStore(isOn: boolean, versions: object = {}): Promise<void> {
   const nothing = async () => undefined;
   const freezer: RestoredControl = {
     ...{ refuseExec: nothing, freeze: nothing, thaw: nothing, killFrozen: nothing },
+    resetConnections: nothing,
     state: async () => 'Frozen',
   };
   const parts = {

@@ -8,7 +8,6 @@ import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
 import { AgentError, type Failure } from '../../support/errors.ts';
 import { exists } from '../../support/exists.ts';
-import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
 import { unpackApiVolumes } from '../files/api-volumes.ts';
 import { unpackLayer, unpackPodFiles } from '../files/pod-files.ts';
@@ -24,16 +23,19 @@ import { failureOf, readCriuOutcome } from '../runtime/criu-outcome.ts';
 import { pluginFaults } from '../runtime/plugin-faults.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../../support/socket-protocol.ts';
-import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import { digestFiles } from '../transfer/image-digest.ts';
 import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
 import { refuseLesserCpu } from './cpu-check.ts';
+import { lendAddresses, resetLost, type ConnectionsToReset } from './lost-connections.ts';
+import type { ImagesToVerify, RestoreOptions, RestoreToRead } from './restore-options.ts';
 import {
   RestoredContainers,
   type RestoredContainer,
   type RestoredControl,
 } from './restored-container.ts';
+
+export type * from './restore-options.ts';
 
 export interface RestorerParts {
   host: Host;
@@ -46,44 +48,6 @@ export interface RestorerParts {
   workRoot: string;
   /** Path of the agent's socket, which the CRIU plugin connects to. */
   socketPath: string;
-}
-
-/** One container to be restored. */
-export interface RestoreOptions {
-  /** UID of the request, and the token at the resume gate. */
-  requestUid: string;
-  /** Directory of the images in the store. */
-  imageId: string;
-  /** Of a checkpoint's manifest, as in ImagesToVerify. */
-  digest?: string | undefined;
-  create: Omit<CreateAtGate, 'answer'>;
-  /** The request for people: its kind and name. */
-  request: string;
-  /** State of the restored queue pairs. `error` for a checkpoint: its peers are not in the same state any more. */
-  qpState: 'keep' | 'error';
-  /** How the held device puts the peers off. */
-  answer: HoldAnswer;
-  /** Whether to unpack the files that the pod's containers share: only before the first of them is restored. */
-  podFiles: boolean;
-  /** Ends the unpacking of files. */
-  signal?: AbortSignal | undefined;
-}
-
-/** Images of a checkpoint, before they are restored. */
-export interface ImagesToVerify {
-  /** UID of the request, and the directory of the decrypted images. */
-  requestUid: string;
-  /** Directory of the images in the store. */
-  imageId: string;
-  digest: string | undefined;
-  signal?: AbortSignal | undefined;
-}
-
-/** A restore that was begun. */
-export interface RestoreToRead extends RestoredContainer {
-  requestUid: string;
-  /** The container's name. */
-  container: string;
 }
 
 /**
@@ -186,14 +150,16 @@ export class Restorer {
    * After Committed, while the source still answers: from now on peers find the pod on this node. Its device stays held,
    * so it answers them with RNR NAK only. It receives datagrams: every container is at its resume gate, with its memory in
    * place and registered.
+   * @param lost connections that are reset first: from then on the pod would answer ARP for their addresses
    * @returns false for a pod without an RDMA device: it has no peers, and its source answers none
    * @throws AgentError LockFailed, HoldFailed
    */
-  async answerPeers(netns: string): Promise<boolean> {
+  async answerPeers(netns: string, lost?: ConnectionsToReset): Promise<boolean> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);
     if (interfaces.length === 0) return false;
     await withFaults('target.answer', async () => {
+      if (lost) await resetLost(this.#restored, netns, lost);
       await driver.receiveDatagrams(netns);
       await lock.lock(netns, 'roce');
     });
@@ -206,27 +172,44 @@ export class Restorer {
    * After Committed, before the tasks are thawed: unlocks the network and resumes the device. The addresses come before
    * the queue pairs. They are announced again, because the source may have sent ARP in between. A namespace that is gone,
    * with its pod or its node, needs nothing.
+   * @param lost connections that are reset first, while nothing is heard of the pod
    * @returns what of the NAKs of the source's peers is not obeyed, whatever the reason: the pod is resumed all the same
    * @throws AgentError LockFailed
    */
-  async resumePod(netns: string, naks: readonly Nak[] = []): Promise<GivenNaks> {
+  async resumePod(
+    netns: string,
+    naks: readonly Nak[] = [],
+    lost?: ConnectionsToReset,
+  ): Promise<GivenNaks> {
     try {
-      return await this.#resumeNetwork(netns, naks);
+      return await this.#resumeNetwork(netns, naks, lost);
     } catch (error) {
       if (isGone(error)) return { refused: [], failures: [] };
       throw error;
     }
   }
 
-  async #resumeNetwork(netns: string, naks: readonly Nak[]): Promise<GivenNaks> {
+  async #resumeNetwork(
+    netns: string,
+    naks: readonly Nak[],
+    lost?: ConnectionsToReset,
+  ): Promise<GivenNaks> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);
-    await withFaults('target.unlock', () => lock.unlock(netns));
+    await withFaults('target.unlock', async () => {
+      if (lost) await resetLost(this.#restored, netns, lost);
+      await lock.unlock(netns);
+    });
     await withFaults('target.show', () => driver.show(netns, interfaces));
     await withFaults('target.announce', () => driver.announce(netns, interfaces));
     const given = await giveNaks(driver, netns, naks);
     await withFaults('target.resume', () => driver.resume(netns));
     return given;
+  }
+
+  /** Addresses of the images' connections that the target resets. @throws AgentError CheckpointNotFound */
+  async lostAddresses(imageId: string): Promise<readonly string[]> {
+    return (await this.#manifest(imageId)).resets ?? [];
   }
 
   /** What peers will know the pod by: QPNs, keys, GIDs, addresses. */
@@ -361,7 +344,7 @@ export class Restorer {
 
   /** What CRIU meets: a locked, hidden and held network namespace, and a bundle with the RDMA device. */
   async #prepareSandbox(
-    { create, answer, request }: RestoreOptions,
+    { create, answer, request, resets = [] }: RestoreOptions,
     manifest: Manifest,
     container: Manifest['containers'][number],
   ): Promise<void> {
@@ -372,7 +355,10 @@ export class Restorer {
     // The CNI handler has locked, hidden and held it already. This repeats it, whatever has happened meanwhile.
     await withFaults('target.lock', () => lock.lock(netns, 'total'));
     // Sockets of a restore that was killed here would keep the same connections from being restored again.
-    await withFaults('target.stale-sockets', () => endTcpOrphans(netns));
+    await withFaults('target.stale-sockets', async () => {
+      await endTcpOrphans(netns);
+      await lendAddresses(netns, resets);
+    });
     await withFaults('target.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
     await withFaults('target.hold', () => driver.hold(netns, answer));
     await this.#restored.refuseExec(create.bundle, request);

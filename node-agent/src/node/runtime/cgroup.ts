@@ -4,7 +4,7 @@
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { endTcpRepair } from '../../../../native/addon/index.ts';
+import { endTcpRepair, resetTcpOf } from '../../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
 
 /** Tasks in uninterruptible sleep freeze only when they leave it. */
@@ -46,6 +46,11 @@ export class Cgroup {
    */
   async endTcpRepair(): Promise<void> {
     for (const pid of await this.tasks()) await endTcpRepair(pid);
+  }
+
+  /** Resets the tasks' TCP connections at the addresses, as their peers would. The tasks are frozen. */
+  async resetConnections(addresses: readonly string[]): Promise<void> {
+    for (const pid of await this.tasks()) await resetTcpOf(pid, addresses);
   }
 
   async isFrozen(): Promise<boolean> {

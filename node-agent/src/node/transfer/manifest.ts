@@ -59,6 +59,11 @@ export const manifest = z.object({
   /** Name of the pod's RDMA device. */
   rdmaDevice: z.string().optional(),
   containers: z.array(manifestContainer).min(1),
+  /** Addresses that the target does not have, with TCP connections at them. They are restored, and reset before a task runs. */
+  resets: z
+    .array(z.union([z.ipv4(), z.ipv6()]))
+    .max(16)
+    .optional(),
   /** Names of the pod's emptyDir volumes. */
   volumes: z.array(z.string()),
   identity,

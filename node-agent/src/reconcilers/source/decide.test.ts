@@ -71,6 +71,18 @@ const cases: [string, Partial<SourceObserved>, string, string[]][] = [
     ['ProposeAbort'],
   ],
   [
+    'waits until the status says how many connections the move ends',
+    { ...begun, connections: 'due' },
+    'Waiting',
+    ['InspectPod'],
+  ],
+  [
+    'goes on with what it has begun, whatever the status says of connections',
+    { ...begun, stage: 'Locking', connections: 'due' },
+    'Sent',
+    ['LockNetwork', 'HoldDevice', 'FreezeTasks', 'DumpContainers', 'SendImages'],
+  ],
+  [
     'goes on with what it has begun, whatever addresses it has',
     { ...begun, stage: 'Locking', addresses: 'due' },
     'Sent',

@@ -16,6 +16,8 @@ export interface SourceObserved {
   targetState: TargetState | undefined;
   /** `due`: the target has not been given the source's addresses yet, and its agent does so. */
   addresses?: 'due' | undefined;
+  /** `due`: the status does not say yet how many TCP connections the move ends. */
+  connections?: 'due' | undefined;
   /** The target has reported that it answers the peers, or how it has ended. */
   targetAnswers: boolean;
   /** The blackout deadline in milliseconds since the epoch. The operator sets it once the target is at its create gate. */
@@ -112,8 +114,9 @@ export function decideSource(observed: SourceObserved, now: number): SourcePlan 
 }
 
 /** Nothing of the pod has been touched. */
-function notBegun({ deadline, targetState, addresses }: SourceObserved): SourcePlan {
-  const isReady = awaitingImages.has(targetState) && addresses === undefined;
+function notBegun({ deadline, targetState, addresses, connections }: SourceObserved): SourcePlan {
+  const isKnown = addresses === undefined && connections === undefined;
+  const isReady = awaitingImages.has(targetState) && isKnown;
   if (deadline !== undefined && isReady) {
     return plan({ state: 'Sent' }, ...steps.map(({ effect }) => effect));
   }

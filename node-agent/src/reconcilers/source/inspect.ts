@@ -2,6 +2,7 @@
 // A source's dry run: what the agent finds out about the pod, without touching it.
 import {
   bandwidthOf,
+  podIPConnectionsOf,
   type Inspection,
   type MigrationRequest,
   type PodMemory,
@@ -38,6 +39,7 @@ export async function inspect(
       podUid: podUid(request),
       names: startOrder(pod),
       clusterAddresses: isKept ? [] : pod.status.podIPs.map(({ ip }) => ip),
+      connections: podIPConnectionsOf(request),
       isGiven: isGivenTo(pod),
       bandwidth,
       checkBandwidth: (leastBytes) => checkBandwidth(request, leastBytes),

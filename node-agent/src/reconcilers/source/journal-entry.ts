@@ -4,6 +4,7 @@ import {
   isFinished,
   MAX_NAKS,
   peerBudgetMs,
+  podIPConnectionsOf,
   secondsOfStep,
   timeoutsOf,
   type LimitedStep,
@@ -56,9 +57,33 @@ export function clusterAddresses(request: MigrationRequest, { status }: Pod): st
   return request.status?.target?.podIPs === undefined ? status.podIPs.map(({ ip }) => ip) : [];
 }
 
+/**
+ * Of these addresses those whose TCP connections the move ends.
+ * @param lost the pod's, which its target does not get
+ */
+export function resetsField(
+  request: MigrationRequest,
+  lost: readonly string[],
+): { resets?: string[] } {
+  return lost.length > 0 && podIPConnectionsOf(request) === 'Reset' ? { resets: [...lost] } : {};
+}
+
+/**
+ * Whether the status has yet to say how many connections the move ends: whoever may stop the move is to know it before the
+ * pod is touched.
+ */
+export function connectionsOf(request: MigrationRequest): 'due' | undefined {
+  const { target, sourceAgent } = request.status ?? {};
+  // Without a target nobody knows whether it keeps them.
+  const isLost = target !== undefined && target.podIPs === undefined;
+  const mayLose = podIPConnectionsOf(request) === 'Reset' && isLost;
+  return mayLose && sourceAgent?.lostConnections === undefined ? 'due' : undefined;
+}
+
 /** The pod as the lock knows it: its containers may have ended, but its network namespace is still locked. */
 export function lockedPodOf(journal: Journal, request: MigrationRequest): LockedPod {
-  return { podUid: podUid(request), netns: journal.get(request.metadata.uid, 'source')?.netns };
+  const entry = journal.get(request.metadata.uid, 'source');
+  return { podUid: podUid(request), netns: entry?.netns, resets: entry?.resets };
 }
 
 /**

@@ -17,7 +17,7 @@ import type { sendImages } from '../../node/transfer/sender.ts';
 import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { WarmConnections } from '../../node/transfer/warm-connections.ts';
 import type { SourceObserved } from './decide.ts';
-import { isReplaced, limitOf, stageWithoutEntry } from './journal-entry.ts';
+import { connectionsOf, isReplaced, limitOf, stageWithoutEntry } from './journal-entry.ts';
 import type { VolatileState } from './volatile-state.ts';
 import { blackoutDeadline, type LocalDeadlines } from '../local-deadlines.ts';
 
@@ -99,6 +99,7 @@ export class SourceObserver {
       stage: mustDump ? 'Dumping' : (entry?.stage ?? stageWithoutEntry(status.sourceAgent?.state)),
       targetState: status.targetAgent?.state,
       addresses: this.#addresses(request),
+      connections: connectionsOf(request),
       targetAnswers: isTargetAnswering(request),
       deadline: blackoutDeadline(this.#deadlines, request, entry),
       limit: limitOf(request, entry),

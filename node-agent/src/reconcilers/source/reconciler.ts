@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The source's side of MigrationRequests whose pod runs on this node.
-import { bandwidthOf, type MigrationRequest } from '../../../../crds/src/index.ts';
+import {
+  bandwidthOf,
+  podIPConnectionsOf,
+  type MigrationRequest,
+} from '../../../../crds/src/index.ts';
 import {
   keyOf,
   migrationRequests,
@@ -21,6 +25,7 @@ import {
   reasonOf,
   type Failure,
 } from '../../support/errors.ts';
+import type { LocalPod } from '../../node/dump/checkpointer.ts';
 import type { KeptNaks } from '../../node/device/kept-naks.ts';
 import { isGivenTo } from '../../support/given-addresses.ts';
 import type { Entry } from '../../support/journal/journal.ts';
@@ -35,6 +40,7 @@ import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts'
 import { VolatileState } from './volatile-state.ts';
 import {
   clusterAddresses,
+  connectionsOf,
   entryOf,
   isLost,
   lockedPodOf,
@@ -190,7 +196,10 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     try {
       const addresses = clusterAddresses(request, pod);
       const { checkpointer } = this.#deps;
-      const found = await checkpointer.inspectPod(podUid(request), startOrder(pod), addresses);
+      const found = await checkpointer.inspectPod(
+        ...([podUid(request), startOrder(pod), addresses, podIPConnectionsOf(request)] as const),
+      );
+      await this.#countConnections(request, found, addresses);
       const fabric = await checkpointer.fabric(found, isGivenTo(pod));
       this.#volatile.addFabric(uid, fabric);
       const memory = await checkpointer.memory(found);
@@ -222,6 +231,17 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     const inspection = await inspect(request, this.#deps);
     this.#volatile.addMemory(uid, await podMemory(request, this.#deps), undefined);
     this.#volatile.add(uid, { inspection });
+  }
+
+  /** Once: each report lets the agent look again, and the number may never be the same twice. */
+  async #countConnections(
+    request: MigrationRequest,
+    pod: LocalPod,
+    addresses: readonly string[],
+  ): Promise<void> {
+    if (connectionsOf(request) === undefined) return;
+    const { count } = await this.#deps.checkpointer.lostConnections(pod, addresses);
+    this.#volatile.add(request.metadata.uid, { lostConnections: count });
   }
 
   async #proposeAbort(
@@ -271,9 +291,10 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   async #stopSource(request: MigrationRequest, context: Context): Promise<void> {
     const { journal, checkpointer } = this.#deps;
     await journal.put({ ...this.#entry(request), stage: 'Stopping' });
-    await checkpointer.stopPod(lockedPodOf(journal, request), (found) =>
+    const failure = await checkpointer.stopPod(lockedPodOf(journal, request), (found) =>
       this.#keepNaks(request, found, context.log),
     );
+    if (failure) context.log.warn({ failure }, 'peers of connections that have ended got no reset');
     // The target waits for this report, and removing large images takes time.
     this.#report.progress(request, 'Gone', context);
     // Before the final stage, after which the agent does nothing more for the request.

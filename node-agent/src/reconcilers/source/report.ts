@@ -7,7 +7,10 @@ import type { Publisher } from '../publisher.ts';
 import type { SourceStatus } from './decide.ts';
 import type { VolatileState } from './volatile-state.ts';
 
-type Read = Pick<SourceAgent, 'bytes' | 'objects' | 'identity' | 'fabric' | 'memory'>;
+type Read = Pick<
+  SourceAgent,
+  'bytes' | 'objects' | 'identity' | 'fabric' | 'memory' | 'lostConnections'
+>;
 
 /** What the agent has read of the pod; a restarted one has it from the status. */
 const measured = (found: Read, reported: Read | undefined): Partial<SourceAgent> => ({
@@ -16,6 +19,7 @@ const measured = (found: Read, reported: Read | undefined): Partial<SourceAgent>
   identity: found.identity ?? reported?.identity,
   fabric: found.fabric ?? reported?.fabric,
   memory: found.memory ?? reported?.memory,
+  lostConnections: found.lostConnections ?? reported?.lostConnections,
 });
 
 export class SourceReport {

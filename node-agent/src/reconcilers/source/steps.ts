@@ -3,6 +3,7 @@
 // Each step has a limit, is in the journal before its effect, and can be repeated.
 import {
   bandwidthOf,
+  podIPConnectionsOf,
   secondsOfStep,
   timeoutsOf,
   type LimitedStep,
@@ -46,6 +47,7 @@ import {
   lostMessage,
   podName,
   podUid,
+  resetsField,
   withNaks,
 } from './journal-entry.ts';
 import { missingPod } from './missing-pod.ts';
@@ -127,7 +129,13 @@ export class SourceSteps {
   /** The processes may have opened files and contexts and made objects since the inspection. */
   async #checkUntouched(request: MigrationRequest, pod: LocalPod, described: Pod): Promise<void> {
     const { checkpointer } = this.#deps;
-    await checkpointer.checkProcesses(pod, clusterAddresses(request, described));
+    const addresses = clusterAddresses(request, described);
+    const connections = podIPConnectionsOf(request);
+    await checkpointer.checkProcesses(pod, addresses, connections);
+    if (connections === 'Reset' && addresses.length > 0) {
+      const { count } = await checkpointer.lostConnections(pod, addresses);
+      this.#volatile.add(request.metadata.uid, { lostConnections: count });
+    }
     await checkpointer.checkDevices(pod);
     await this.#checkFabric(request, pod, described);
     await checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
@@ -153,6 +161,7 @@ export class SourceSteps {
       ...deadlineField(blackoutDeadline(this.#deadlines, request, before)),
       probes: await this.#deps.probes?.probesOf(pod.netns, described),
       ...keptAddressesField(request),
+      ...resetsField(request, clusterAddresses(request, described)),
       ...(given?.length ? { fabricAddresses: given } : {}),
     };
   }
@@ -230,7 +239,13 @@ export class SourceSteps {
   async dumpContainers(request: MigrationRequest, context: Context): Promise<void> {
     const { uid } = request.metadata;
     return this.#runStep(request, 'Dumping', context, async (pod, signal) => {
-      this.#volatile.add(uid, await this.#deps.checkpointer.dumpContainers(pod, uid, signal));
+      const { checkpointer } = this.#deps;
+      const { resets = [] } = this.#entry(request);
+      const lost = resets.length > 0 ? await checkpointer.lostOfFrozen(pod, resets) : undefined;
+      const dumped = await checkpointer.dumpContainers(pod, uid, signal);
+      if (lost === undefined) return this.#volatile.add(uid, dumped);
+      const header = { ...dumped.header, ...(lost.count > 0 && { resets: [...lost.addresses] }) };
+      this.#volatile.add(uid, { ...dumped, header, lostConnections: lost.count });
     });
   }
 

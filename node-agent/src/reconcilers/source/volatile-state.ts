@@ -20,6 +20,7 @@ type Reported = Pick<
   | 'inspection'
   | 'memory'
   | 'bytesPerSecond'
+  | 'lostConnections'
 >;
 
 interface Results extends Reported {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // StartRestore: prepares each container that waits at the create gate and answers its create with `restore`. The shim
 // then runs CRIU.
-import { secondsOfStep, timeoutsOf } from '../../../../crds/src/index.ts';
+import { podIPConnectionsOf, secondsOfStep, timeoutsOf } from '../../../../crds/src/index.ts';
 import {
   keyOf,
   realClock,
@@ -43,6 +43,7 @@ export class ContainerRestore<T extends Handover> {
     const { uid } = request.metadata;
     const before = this.#entry(request);
     const netns = await restorer.netns(create);
+    const resets = await this.#resets(observed);
     const ownsPodFiles = unpacksPodFiles(before, create);
     const entry: Entry = {
       ...before,
@@ -51,6 +52,7 @@ export class ContainerRestore<T extends Handover> {
       podUid: create.podUid,
       netns,
       containers: withCreate(before, create),
+      ...(resets.length > 0 && { resets: [...resets] }),
       ...deadlineField(observed.deadline),
       steps: this.#beginRestore(before, create, request),
       reason: undefined,
@@ -64,7 +66,7 @@ export class ContainerRestore<T extends Handover> {
     const stop = new AbortController();
     const signal = AbortSignal.any([stop.signal, context.signal]);
     const reply = await doWithin(limit, this.#clock, stop, () =>
-      this.#prepare(create, observed, ownsPodFiles, signal),
+      this.#prepare(create, observed, { podFiles: ownsPodFiles, resets, signal }),
     );
     if (ownsPodFiles && create.containers.length > 1) {
       await journal.put({ ...this.#entry(request), filesIn: create.sandboxId });
@@ -85,9 +87,9 @@ export class ContainerRestore<T extends Handover> {
   async #prepare(
     create: CreateAtGate,
     { request, imageId }: Observed<T>,
-    podFiles: boolean,
-    signal: AbortSignal,
+    options: { podFiles: boolean; resets: readonly string[]; signal: AbortSignal },
   ) {
+    const { podFiles, signal } = options;
     const { restorer, kind } = this.#deps;
     const digest = request.kind === 'RestoreRequest' ? request.status?.digest : undefined;
     const images = { requestUid: request.metadata.uid, imageId, digest };
@@ -100,9 +102,14 @@ export class ContainerRestore<T extends Handover> {
       request: `${request.kind} ${keyOf(request)}`,
       qpState: kind === 'RestoreRequest' ? 'error' : 'keep',
       answer: create.answer,
-      podFiles,
-      signal,
+      ...options,
     });
+  }
+
+  /** Of a move that may end connections those addresses at which the source had some. */
+  async #resets({ request, imageId }: Observed<T>): Promise<readonly string[]> {
+    if (request.kind !== 'MigrationRequest' || podIPConnectionsOf(request) === 'Refuse') return [];
+    return this.#deps.restorer.lostAddresses(imageId);
   }
 
   #entry(request: T): Entry {

@@ -3,6 +3,7 @@
 import type { Nak } from '../../../../crds/src/index.ts';
 import { keyOf, realClock, type Clock, type Context } from '../../../../kube/src/index.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
+import type { ConnectionsToReset } from '../../node/restore/lost-connections.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
@@ -39,7 +40,8 @@ export class TargetResume<T extends Handover> {
       ...now,
       steps: beginOnce(now.steps, 'resume'),
     }));
-    if (before.netns !== undefined && !(await restorer.answerPeers(before.netns))) return;
+    const lost = lostBy(before);
+    if (before.netns !== undefined && !(await restorer.answerPeers(before.netns, lost))) return;
     this.#report.progress(request, 'Answering', context);
     const isStopped = () => {
       const now = this.#deps.request(keyOf(request));
@@ -79,7 +81,8 @@ export class TargetResume<T extends Handover> {
     };
     await journal.put(resuming);
     if (resuming.netns !== undefined) {
-      const { refused, failures } = await restorer.resumePod(resuming.netns, this.#naks(request));
+      const naks = this.#naks(request);
+      const { refused, failures } = await restorer.resumePod(resuming.netns, naks, lostBy(entry));
       if (failures.length > 0)
         log.warn({ failures }, 'the driver fails to take NAKs of the source');
       if (refused.length > 0) log.warn({ refused }, 'no queue pair takes these NAKs of the source');
@@ -104,3 +107,8 @@ export class TargetResume<T extends Handover> {
     return entryOf(this.#deps.journal, this.#deps.kind, request);
   }
 }
+
+const lostBy = ({ resets = [], containers }: Entry): ConnectionsToReset => ({
+  addresses: resets,
+  containers: containers.filter(isMade),
+});

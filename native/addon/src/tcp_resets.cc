@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// TCP connections at addresses that a pod loses. To their own process they shall look as after a RST of the peer: an error
+// ECONNRESET once, then the end of what can be read, and EPIPE. SOCK_DESTROY says ECONNABORTED, which a peer never causes, so
+// that the sockets of a process are disconnected through descriptors of them (tcp_disconnect in net/ipv4/tcp.c).
+#include "tcp_resets.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "arguments.h"
+#include "job.h"
+#include "route.h"
+#include "task_files.h"
+#include "tcp_sockets.h"
+
+namespace sealift {
+
+namespace {
+
+// The kernel's own TCP_NEW_SYN_RECV is listed as TCP_SYN_RECV. Not TCP_TIME_WAIT: it tells its peer nothing.
+constexpr uint32_t kConnected = 1u << TCP_ESTABLISHED | 1u << TCP_SYN_SENT | 1u << TCP_SYN_RECV |
+                                1u << TCP_FIN_WAIT1 | 1u << TCP_FIN_WAIT2 | 1u << TCP_CLOSE_WAIT |
+                                1u << TCP_LAST_ACK | 1u << TCP_CLOSING;
+
+using Bytes = std::array<uint8_t, 16>;
+
+/// An IPv4 address as its IPv4-mapped IPv6 address: that is how an IPv6 socket has it.
+Bytes Mapped(int family, const void* address) {
+  Bytes bytes{};
+  if (family == AF_INET6) {
+    memcpy(bytes.data(), address, 16);
+    return bytes;
+  }
+  bytes[10] = bytes[11] = 0xff;
+  memcpy(bytes.data() + 12, address, 4);
+  return bytes;
+}
+
+class Addresses {
+ public:
+  explicit Addresses(const std::vector<std::string>& texts) {
+    for (const auto& text : texts) {
+      Address parsed = ParseAddress(text);
+      own_.push_back(Mapped(parsed.family, parsed.bytes.data()));
+    }
+  }
+  bool Have(int family, const void* address) const {
+    Bytes bytes = Mapped(family, address);
+    for (const auto& one : own_)
+      if (one == bytes) return true;
+    return false;
+  }
+
+ private:
+  std::vector<Bytes> own_;
+};
+
+int Option(int fd, int level, int name) {
+  int value = -1;
+  socklen_t size = sizeof(value);
+  return getsockopt(fd, level, name, &value, &size) < 0 ? -1 : value;
+}
+
+bool IsConnectedAt(int fd, const Addresses& addresses) {
+  if (Option(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP) return false;
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 || info.tcpi_state >= 32 ||
+      !(kConnected >> info.tcpi_state & 1))
+    return false;
+  sockaddr_storage name{};
+  size = sizeof(name);
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) < 0) return false;
+  if (name.ss_family == AF_INET)
+    return addresses.Have(AF_INET, &reinterpret_cast<const sockaddr_in&>(name).sin_addr);
+  return name.ss_family == AF_INET6 &&
+         addresses.Have(AF_INET6, &reinterpret_cast<const sockaddr_in6&>(name).sin6_addr);
+}
+
+void Disconnect(int fd) {
+  sockaddr nobody{};
+  nobody.sa_family = AF_UNSPEC;
+  if (connect(fd, &nobody, sizeof(nobody)) < 0)
+    throw Failure::FromErrno(errno, "disconnect a TCP socket");
+  // After its error it shall be at its end. ENOTCONN: so it is, and yet both directions are shut now (inet_shutdown()).
+  if (shutdown(fd, SHUT_RDWR) < 0 && errno != ENOTCONN)
+    throw Failure::FromErrno(errno, "shut a TCP socket");
+}
+
+uint32_t ResetOf(pid_t pid, const Addresses& addresses) {
+  uint32_t reset = 0;
+  EachSocket(pid, [&](uint32_t, int socket) {
+    if (!IsConnectedAt(socket, addresses)) return;
+    Disconnect(socket);
+    reset++;
+  });
+  return reset;
+}
+
+uint32_t EndAll(const Addresses& addresses) {
+  Netlink netlink(NETLINK_SOCK_DIAG);
+  std::vector<inet_diag_msg> found;
+  EachTcpSocket(netlink, kConnected, [&](const inet_diag_msg& socket) {
+    if (addresses.Have(socket.idiag_family, socket.id.idiag_src)) found.push_back(socket);
+  });
+  uint32_t ended = 0;
+  for (const auto& socket : found) ended += EndTcpSocket(netlink, socket) ? 1 : 0;
+  return ended;
+}
+
+std::vector<std::string> TextsArgument(const Napi::CallbackInfo& info, size_t at, const char* name) {
+  if (!info[at].IsArray()) throw Napi::TypeError::New(info.Env(), std::string(name) + " must be an array");
+  Napi::Array array = info[at].As<Napi::Array>();
+  std::vector<std::string> texts;
+  for (uint32_t n = 0; n < array.Length(); n++) {
+    Napi::Value value = array[n];
+    if (!value.IsString()) throw Napi::TypeError::New(info.Env(), std::string(name) + " must be strings");
+    texts.push_back(value.As<Napi::String>());
+  }
+  return texts;
+}
+
+Napi::Value Number(Napi::Env env, const uint32_t& number) { return Napi::Number::New(env, number); }
+
+Napi::Value ResetTcpOf(const Napi::CallbackInfo& info) {
+  pid_t pid = static_cast<pid_t>(NumberArgument(info, 0, "pid", INT32_MAX));
+  std::vector<std::string> addresses = TextsArgument(info, 1, "addresses");
+  return Promise<uint32_t>(info.Env(), "", [=] { return ResetOf(pid, Addresses(addresses)); }, Number);
+}
+
+Napi::Value EndTcpAt(const Napi::CallbackInfo& info) {
+  std::vector<std::string> addresses = TextsArgument(info, 1, "addresses");
+  return Promise<uint32_t>(
+      info.Env(), PathArgument(info, 0, "netns"), [=] { return EndAll(Addresses(addresses)); }, Number);
+}
+
+}  // namespace
+
+void ExportTcpResets(Napi::Env env, Napi::Object exports) {
+  exports.Set("resetTcpOf", Napi::Function::New<ResetTcpOf>(env));
+  exports.Set("endTcpAt", Napi::Function::New<EndTcpAt>(env));
+}
+
+}  // namespace sealift

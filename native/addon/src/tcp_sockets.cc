@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcp_sockets.h"
+
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+
+#include <cstring>
+#include <vector>
+
+#include "failure.h"
+
+namespace sealift {
+
+namespace {
+
+void Fill(Request& request, uint8_t family, uint32_t states, const inet_diag_sockid* id) {
+  auto* body = static_cast<inet_diag_req_v2*>(request.Fixed(sizeof(inet_diag_req_v2)));
+  body->sdiag_family = family;
+  body->sdiag_protocol = IPPROTO_TCP;
+  body->idiag_states = states;
+  if (id) body->id = *id;
+}
+
+}  // namespace
+
+void EachTcpSocket(Netlink& netlink, uint32_t states, const std::function<void(const inet_diag_msg&)>& visit) {
+  for (uint8_t family : {AF_INET, AF_INET6}) {
+    Request request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
+    Fill(request, family, states, nullptr);
+    for (const auto& message : netlink.Ask(request, "list TCP sockets")) {
+      const nlmsghdr* header = Netlink::Header(message);
+      if (mnl_nlmsg_get_payload_len(header) < sizeof(inet_diag_msg)) continue;
+      inet_diag_msg socket;
+      memcpy(&socket, mnl_nlmsg_get_payload(header), sizeof(socket));
+      visit(socket);
+    }
+  }
+}
+
+bool EndTcpSocket(Netlink& netlink, const inet_diag_msg& socket) {
+  Request request(SOCK_DESTROY, 0);
+  Fill(request, socket.idiag_family, 1u << socket.idiag_state, &socket.id);
+  try {
+    netlink.Ask(request, "end a TCP connection");
+    return true;
+  } catch (const Failure& failure) {
+    if (failure.code() == "ENOENT") return false;
+    throw;
+  }
+}
+
+}  // namespace sealift
