@@ -3,7 +3,7 @@
  * A process with threads in system calls of several kinds that confines itself, or one of its threads, and drops what
  * would tell; or one of whose threads does not share what threads share. Ten times a second it prints what it may still
  * do, and each system call that did not go on as it should.
- * usage: confined none|process|thread|mdwe|mce|files|directory|uts|children|dispatch|undo|raised|removed|given|semaphore|eventfd [THREADS]
+ * usage: confined none|process|thread|mdwe|mce|files|directory|uts|children|dispatch|undo|raised|removed|given|semaphore|eventfd|sealed [THREADS]
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
@@ -23,6 +24,10 @@
 
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
+#endif
+
+#ifndef SYS_mseal
+#define SYS_mseal 462
 #endif
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
@@ -126,6 +131,15 @@ static void *wait_for_nothing(void *arg)
 	return NULL;
 }
 
+/* Memory that nobody can read, and nobody can make readable. */
+static void hide_memory(void)
+{
+	void *memory = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED || syscall(SYS_mseal, memory, 4096, 0))
+		perror(how);
+}
+
 int main(int argc, char **argv)
 {
 	long count = argc > 2 ? atol(argv[2]) : 6;
@@ -154,6 +168,8 @@ int main(int argc, char **argv)
 		perror("PR_SET_MDWE");
 	if (!strcmp(how, "mce") && prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0))
 		perror("PR_MCE_KILL");
+	if (!strcmp(how, "sealed"))
+		hide_memory();
 	for (unsigned long i = 0;; i++) {
 		int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
