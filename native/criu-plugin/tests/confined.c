@@ -3,13 +3,15 @@
  * A process with threads in system calls of several kinds that confines itself, or one of its threads, and drops what
  * would tell; or one of whose threads does not share what threads share. Ten times a second it prints what it may still
  * do, and each system call that did not go on as it should.
- * usage: confined none|process|thread|mdwe|mce|files|directory|uts|children|dispatch|undo|raised|removed|given|semaphore|eventfd|sealed [THREADS]
+ * usage: confined none|process|thread|mdwe|mce|files|directory|uts|children|dispatch|undo|raised|removed|given|semaphore|eventfd|sealed|deadline|timer [THREADS]
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched/types.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +60,32 @@ static const struct unshares {
 	{ "uts", CLONE_NEWUTS },
 	{ "children", CLONE_NEWPID },
 };
+
+/* A millisecond in each hundred. */
+static void keep_deadlines(void)
+{
+	struct sched_attr attributes = {
+		.size = sizeof(attributes),
+		.sched_policy = 6,	/* SCHED_DEADLINE */
+		.sched_runtime = 1000000,
+		.sched_deadline = 100000000,
+		.sched_period = 100000000,
+	};
+
+	if (syscall(SYS_sched_setattr, 0, &attributes, 0))
+		perror(how);
+}
+
+/* Two timers: one signals this thread, the first, and one the process. */
+static void make_timers(void)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1 };
+	timer_t timer;
+
+	event._sigev_un._tid = syscall(SYS_gettid);
+	if (timer_create(CLOCK_MONOTONIC, NULL, &timer) || timer_create(CLOCK_MONOTONIC, &event, &timer))
+		perror(how);
+}
 
 /* Of a thread. The selector lets all system calls pass. */
 static void leave_the_others(void)
@@ -119,6 +147,8 @@ static void *wait_for_nothing(void *arg)
 		landlock();
 	if (arg == (void *)1)
 		leave_the_others();
+	if (arg == (void *)1 && !strcmp(how, "deadline"))
+		keep_deadlines();
 	for (;;) {
 		long ret = kind == 0 ? read(quiet[0], &byte, 1) :
 			   kind == 1 ? poll(&poll_quiet, 1, -1) :
@@ -170,6 +200,8 @@ int main(int argc, char **argv)
 		perror("PR_MCE_KILL");
 	if (!strcmp(how, "sealed"))
 		hide_memory();
+	if (!strcmp(how, "timer"))
+		make_timers();
 	for (unsigned long i = 0;; i++) {
 		int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
