@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef MAP_DROPPABLE
@@ -55,8 +57,33 @@ static void confine(int cpu)
 		perror("sched_setaffinity");
 }
 
+#define TICK SIGRTMIN
+
+static volatile pid_t second_tid;
+static volatile int ticks;
+
+static void tick(int signal)
+{
+	(void)signal;
+	ticks = ticks + (syscall(SYS_gettid) == second_tid ? 1 : -1000000);
+}
+
+/* One that signals the calling thread, and one for the process that is not started. */
+static void start_timer(void)
+{
+	const struct itimerspec every = { { .tv_nsec = 100000000 }, { .tv_nsec = 100000000 } };
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TICK };
+	timer_t timer;
+
+	second_tid = event._sigev_un._tid = syscall(SYS_gettid);
+	if (timer_create(CLOCK_REALTIME, NULL, &timer) || timer_create(CLOCK_MONOTONIC, &event, &timer) ||
+	    timer_settime(timer, 0, &every, NULL))
+		exit(1);
+}
+
 static void *second(void *arg)
 {
+	start_timer();
 	confine(0);
 	prctl(PR_SET_TIMERSLACK, 777777);
 	personality(ADDR_NO_RANDOMIZE | SHORT_INODE);
@@ -141,6 +168,16 @@ static void print_sealed(void)
 		printf("%d", mprotect(sealed[i].at, PAGE, sealed[i].protection) && errno == EPERM);
 }
 
+/* The other thread's timer ticks ten times a second, and nobody but that thread is signalled. */
+static void print_timer(void)
+{
+	int before = ticks;
+
+	for (int i = 0; i < 50 && ticks == before; i++)
+		usleep(50000);
+	printf(" timer=%d", ticks > before && ticks > 0);
+}
+
 /* What a restore calls for a process may be forbidden to it. */
 static int forbid_system_calls(void)
 {
@@ -169,6 +206,7 @@ static void print_own(void)
 	       prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
 	print_keyring();
 	print_sealed();
+	print_timer();
 	printf("\n");
 	fflush(stdout);
 }
@@ -193,6 +231,7 @@ int main(void)
 	if (droppable == MAP_FAILED)
 		droppable = NULL;	/* before Linux 6.11 */
 	deleted = open_deleted();
+	signal(TICK, tick);
 	if (choose_core() || pthread_create(&thread, NULL, second, NULL))
 		return 1;
 	confine(1);

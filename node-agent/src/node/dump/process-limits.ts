@@ -74,7 +74,7 @@ async function otherPolicies(process: string): Promise<Set<number>> {
   return new Set(policies.filter((policy) => !POLICIES.includes(policy)));
 }
 
-/** CRIU writes such a timer as one for thread -1 (native/criu-plugin/unrestorable.h), and the restore fails. */
+/** CRIU writes such a timer with a wrong thread (native/criu-plugin/unrestorable.h), and the restore fails. */
 async function signalsFirstThread(pid: number, process: string): Promise<boolean> {
   const text = (await unlessEnded(readFile(join(process, 'timers'), 'utf8'))) ?? '';
   return new RegExp(`^notify: [a-z]+/tid\\.${pid}$`, 'm').test(text);
