@@ -170,6 +170,45 @@ static void round_trip(void)
 	CHECK(!rmdir(path));
 }
 
+/* In a restored task; a seal that the kernel refuses fails the restore. */
+static void seals(void)
+{
+	char *memory = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	PB(Sealed) sealed, *list[] = { &sealed };
+	PB(Settings) settings, now;
+	pid_t pid = fork();
+
+	if (!pid)
+		for (;;)
+			pause();
+	unit_seize(pid);
+	sealift__ibverbs__settings__init(&now);
+	sealift__ibverbs__settings__init(&settings);
+	sealift__ibverbs__sealed__init(&sealed);
+	settings.sealed = list;
+	settings.n_sealed = 1;
+	sealed.start = (uintptr_t)memory + 4096;
+	sealed.end = sealed.start + 2 * 4096;
+	if (!syscall(SYS_mseal, NULL, 0, 0)) {
+		CHECK(!memory_advice_seal(pid, &settings));
+		CHECK(!memory_advice_read(pid, &now) && has_sealed(&now, sealed.start));
+	}
+	sealed.start = 4096;
+	sealed.end = 8192;
+	unit_clear_log();
+	CHECK(memory_advice_seal(pid, &settings) < 0);
+	CHECK(strstr(unit_log(), "sealift: setting: memory of process 0 cannot be sealed again: "));
+	for (size_t i = 0; i < now.n_sealed; i++)
+		free(now.sealed[i]);
+	free(now.sealed);
+	for (size_t i = 0; i < now.n_advice; i++)
+		free(now.advice[i]);
+	free(now.advice);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	munmap(memory, 4 * 4096);
+}
+
 static void altered(void)
 {
 	PB(Thread) thread, *threads[] = { &thread };
@@ -237,6 +276,7 @@ void unit_settings(void)
 	options();
 	affinity();
 	round_trip();
+	seals();
 	altered();
 	unit_clear_log();
 }
