@@ -40,17 +40,32 @@ function manifest(namespace: string, node: string): object {
   };
 }
 
+/** Files of a cgroup, as far as its controllers have them (a node may be without swap or io), not those that count. */
+const LIMITS = [
+  ...[
+    'memory.max',
+    'memory.min',
+    'memory.low',
+    'memory.high',
+    'memory.swap.max',
+    'memory.oom.group',
+  ],
+  ...['cpu.max', 'cpu.weight', 'cpu.idle', 'cpuset.cpus', 'cpuset.mems', 'pids.max'],
+  ...['io.max', 'io.weight', 'io.bfq.weight', 'io.latency', 'hugetlb.2MB.max', 'hugetlb.1GB.max'],
+];
+
 /** Run on a node: what it knows of the container's first process and of its cgroup. */
 const SETTINGS = [
   'pid=$(pgrep -o -f "[:] settings-of-a-pod")',
   'grep -E "^(Umask|Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|Speculation|THP|Cpus_allowed_list)" /proc/$pid/status',
   'echo "label $(tr -d "\\0" < /proc/$pid/attr/current 2>/dev/null); slack $(cat /proc/$pid/timerslack_ns); $(ionice -p $pid)"',
-  'echo "oom_score_adj $(cat /proc/$pid/oom_score_adj)"',
+  'echo "oom_score_adj $(cat /proc/$pid/oom_score_adj); personality $(cat /proc/$pid/personality)"',
   'cat /proc/$pid/limits',
   'awk \'{ print "mount", $5, $6 }\' /proc/$pid/mountinfo | sort',
   'awk \'/ - cgroup2 / { print "sees all cgroups:", $4 == "/" }\' /proc/$pid/mountinfo',
   '[ $(readlink /proc/$pid/ns/cgroup) = $(readlink /proc/1/ns/cgroup) ] && echo "the node\'s cgroup namespace"',
-  'cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/$pid/cgroup) && grep . memory.max memory.min cpu.max cpu.weight pids.max',
+  'cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/$pid/cgroup) && cat memory.max cpu.max pids.max > /dev/null && ' +
+    `for limit in ${LIMITS.join(' ')}; do [ ! -e $limit ] || echo "$limit: $(paste -sd " " $limit)"; done`,
 ].join('; ');
 
 /** Run in the container: where it can write, and whether it sees other containers' cgroups. */

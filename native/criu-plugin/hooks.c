@@ -18,6 +18,7 @@
 #include "outcome.h"
 #include "restore.h"
 #include "settings.h"
+#include "unrestorable.h"
 #include "unshared.h"
 #include "watches.h"
 
@@ -127,6 +128,9 @@ static int checkpoint_devices(int pid)
 
 	if (!ret)
 		ret = eventfds_check(pid);
+	/* Before the question for Landlock: a thread with deadlines makes no other one. */
+	if (!ret)
+		ret = unrestorable_check(pid);
 	if (!ret)
 		ret = confinement_check(pid);
 	if (!ret)

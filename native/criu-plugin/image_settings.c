@@ -25,6 +25,11 @@ int image_write_settings(int dir, const PB(Settings) *settings)
 	return image_write(dir, name, &settings->base);
 }
 
+static bool is_memory(uint64_t start, uint64_t end)
+{
+	return start < end && end <= ADDRESS_LIMIT && !((start | end) % PAGE);
+}
+
 /* Nothing is read beyond a list or an address space, whatever the image says. */
 static int check(const PB(Settings) *settings)
 {
@@ -34,13 +39,12 @@ static int check(const PB(Settings) *settings)
 	for (size_t i = 0; i < settings->n_mounts; i++)
 		if (settings->mounts[i]->path[0] != '/')
 			return -EINVAL;
-	for (size_t i = 0; i < settings->n_advice; i++) {
-		const PB(Advice) *advice = settings->advice[i];
-
-		if (advice->start >= advice->end || advice->end > ADDRESS_LIMIT ||
-		    (advice->start | advice->end) % PAGE)
+	for (size_t i = 0; i < settings->n_advice; i++)
+		if (!is_memory(settings->advice[i]->start, settings->advice[i]->end))
 			return -EINVAL;
-	}
+	for (size_t i = 0; i < settings->n_sealed; i++)
+		if (!is_memory(settings->sealed[i]->start, settings->sealed[i]->end))
+			return -EINVAL;
 	return 0;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory marked MADV_WIPEONFORK or mapped MAP_DROPPABLE. CRIU 4.1.1 restores both as plain memory; the plugin restores
- * the marks. Without them a random generator that keeps its state there (the C library's does) goes on with the same
- * state in a forked process, and in two copies of a checkpoint.
+ * Memory marked MADV_WIPEONFORK, mapped MAP_DROPPABLE or sealed with mseal(2). CRIU 4.1.1 restores all as plain memory;
+ * the plugin restores the marks. Without the first two a random generator that keeps its state there (the C library's
+ * does) goes on with the same state in a forked process, and in two copies of a checkpoint. Without the third an
+ * attacker may make code writable that the process had taken care to seal.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -23,6 +24,9 @@
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 
 static int add(PB(Settings) *settings, uint64_t start, uint64_t end, bool droppable)
 {
@@ -41,6 +45,28 @@ static int add(PB(Settings) *settings, uint64_t start, uint64_t end, bool droppa
 	return ret;
 }
 
+static int add_sealed(PB(Settings) *settings, uint64_t start, uint64_t end)
+{
+	PB(Sealed) *last = settings->n_sealed ? settings->sealed[settings->n_sealed - 1] : NULL;
+	PB(Sealed) *sealed;
+	int ret;
+
+	if (last && last->end == start) {
+		last->end = end;
+		return 0;
+	}
+	sealed = calloc(1, sizeof(*sealed));
+	if (!sealed)
+		return -ENOMEM;
+	sealift__ibverbs__sealed__init(sealed);
+	sealed->start = start;
+	sealed->end = end;
+	ret = image_append(&settings->sealed, &settings->n_sealed, sealed);
+	if (ret)
+		free(sealed);
+	return ret;
+}
+
 static bool has_flag(const char *flags, const char *flag)
 {
 	const char *at = strstr(flags, flag);
@@ -48,10 +74,35 @@ static bool has_flag(const char *flags, const char *flag)
 	return at && (at[2] == ' ' || at[2] == '\n' || !at[2]);
 }
 
+/* A map's line of addresses, and what it may be used for ("rw-p"). */
+struct map {
+	unsigned long long start, end;
+	char access[5];
+};
+
+static int read_flags(const struct map *map, const char *flags, PB(Settings) *settings)
+{
+	bool sealed = has_flag(flags, "sl");
+	int ret = 0;
+
+	/* CRIU makes it readable to read it, and the kernel refuses that. */
+	if (sealed && map->access[0] != 'r' && map->access[3] == 'p') {
+		log_fail("unsupported", "process %u of the container has memory that it has sealed (mseal) and may not read, which cannot be dumped: let it leave what is at %llx readable or unsealed",
+			 settings->pid, map->start);
+		return -ECANCELED;
+	}
+	/* A droppable one is wiped too. */
+	if (has_flag(flags, "dp"))
+		ret = add(settings, map->start, map->end, true);
+	else if (has_flag(flags, "wf"))
+		ret = add(settings, map->start, map->end, false);
+	return ret || !sealed ? ret : add_sealed(settings, map->start, map->end);
+}
+
 int memory_advice_read(pid_t pid, PB(Settings) *settings)
 {
-	unsigned long long start = 0, end = 0;
 	FILE *file = task_open(pid, "smaps");
+	struct map map = {};
 	char *line = NULL;
 	size_t size = 0;
 	int ret = 0;
@@ -59,20 +110,13 @@ int memory_advice_read(pid_t pid, PB(Settings) *settings)
 	if (!file)
 		return -errno;
 	while (!ret && getline(&line, &size, file) > 0) {
-		unsigned long long from, to;
+		struct map found;
 
 		/* Of one map: the address line comes first. */
-		if (sscanf(line, "%llx-%llx ", &from, &to) == 2) {
-			start = from;
-			end = to;
-		}
-		if (strncmp(line, "VmFlags:", 8))
-			continue;
-		/* A droppable one is wiped too. */
-		if (has_flag(line + 8, "dp"))
-			ret = add(settings, start, end, true);
-		else if (has_flag(line + 8, "wf"))
-			ret = add(settings, start, end, false);
+		if (sscanf(line, "%llx-%llx %4s ", &found.start, &found.end, found.access) == 3)
+			map = found;
+		else if (!strncmp(line, "VmFlags:", 8))
+			ret = read_flags(&map, line + 8, settings);
 	}
 	free(line);
 	fclose(file);
@@ -136,5 +180,29 @@ int memory_advice_restore(pid_t pid, const PB(Settings) *settings)
 	if (ret)
 		log_fail("setting", "memory of process %u that a fork empties cannot be made so again: %s",
 			 settings->pid, strerror(-ret));
+	return ret;
+}
+
+int memory_advice_seal(pid_t pid, const PB(Settings) *settings)
+{
+	struct inject inject;
+	int64_t ret;
+	int end;
+
+	if (!settings->n_sealed)
+		return 0;
+	ret = inject_begin_quietly(&inject, pid);
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < settings->n_sealed && !ret; i++) {
+		const PB(Sealed) *sealed = settings->sealed[i];
+
+		ret = inject_syscall(&inject, SYS_mseal, sealed->start, sealed->end - sealed->start, 0, 0, 0, 0);
+	}
+	end = inject_end(&inject);
+	ret = ret ? ret : end;
+	if (ret)
+		log_fail("setting", "memory of process %u cannot be sealed again: %s", settings->pid,
+			 ret == -ENOSYS ? "this kernel has no mseal()" : strerror(-ret));
 	return ret;
 }

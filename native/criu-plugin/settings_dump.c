@@ -111,10 +111,10 @@ int settings_dump_task(int dir, pid_t pid)
 		return -ENOMEM;
 	sealift__ibverbs__settings__init(settings);
 	ret = record(pid, settings);
-	if (ret)
+	if (ret && ret != -ECANCELED)
 		log_fail("kernel", "the settings of process %d are not known: %s", pid,
 			 strerror(-ret));
-	else
+	if (!ret)
 		ret = image_write_settings(dir, settings);
 	sealift__ibverbs__settings__free_unpacked(settings, NULL);
 	return ret;

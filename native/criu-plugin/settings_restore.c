@@ -126,12 +126,15 @@ static int restore_process(pid_t pid)
 		log_fail("image-missing", "settings-%u.img", inner);
 		return -ENOENT;
 	}
-	ret = restore_thread(pid, true, settings);
+	/* First the memory: a personality may change what mmap(2) does. Last the seals. */
+	ret = memory_advice_restore(pid, settings);
+	if (!ret)
+		ret = restore_thread(pid, true, settings);
 	if (!ret)
 		ret = task_each_thread(pid, restore_other, (void *)settings);
 	if (!ret)
 		ret = mounts_restore(pid, settings);
-	return ret ? ret : memory_advice_restore(pid, settings);
+	return ret ? ret : memory_advice_seal(pid, settings);
 }
 
 int settings_restore(const pid_t *tree, size_t count)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cpu_affinity.h"
+#include "inject.h"
 #include "settings.h"
 #include "tasks.h"
 
@@ -18,6 +19,7 @@
 #define IO_PRIORITY "I/O priority"
 #define TIMER_SLACK "timer slack"
 #define CORE_FILTER "core dump filter"
+#define PERSONALITY "personality"
 #define IOPRIO_WHO_PROCESS 1
 
 /* Of /proc/PID/status: what the kernel checks, and what the kernel does for the thread alone. */
@@ -183,6 +185,8 @@ int settings_read_thread(pid_t tid, bool leader, PB(Thread) *thread)
 		ret = read_io_priority(tid, thread);
 	if (!ret)
 		ret = read_affinity(tid, thread);
+	if (!ret)
+		ret = read_file(tid, "personality", PERSONALITY, thread);
 	if (!ret && leader)
 		ret = read_file(tid, "oom_score_adj", "oom_score_adj", thread);
 	/* Absent in a kernel without core dumps. */
@@ -217,6 +221,20 @@ static int put_back_filter(pid_t tid, const char *value)
 	return write_file(tid, "coredump_filter", text);
 }
 
+/* Only a thread itself can; the kernel shows the number in base 16. */
+static int put_back_personality(pid_t tid, const char *value)
+{
+	struct inject inject;
+	int64_t ret = inject_begin_quietly(&inject, tid);
+	int end;
+
+	if (ret)
+		return ret;
+	ret = inject_syscall(&inject, SYS_personality, strtoul(value, NULL, 16), 0, 0, 0, 0, 0);
+	end = inject_end(&inject);
+	return ret < 0 ? (int)ret : end;
+}
+
 int settings_put_back(pid_t tid, const PB(Setting) *setting)
 {
 	if (!strcmp(setting->name, AFFINITY))
@@ -225,6 +243,8 @@ int settings_put_back(pid_t tid, const PB(Setting) *setting)
 		return write_file(tid, "timerslack_ns", setting->value);
 	if (!strcmp(setting->name, CORE_FILTER))
 		return put_back_filter(tid, setting->value);
+	if (!strcmp(setting->name, PERSONALITY))
+		return put_back_personality(tid, setting->value);
 	if (!strcmp(setting->name, IO_PRIORITY))
 		return syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, tid, atol(setting->value)) ?
 		       -errno : 0;

@@ -3,18 +3,21 @@
  * A process with threads in system calls of several kinds that confines itself, or one of its threads, and drops what
  * would tell; or one of whose threads does not share what threads share. Ten times a second it prints what it may still
  * do, and each system call that did not go on as it should.
- * usage: confined none|process|thread|mdwe|mce|files|directory|uts|children|dispatch|undo|raised|removed|given|semaphore|eventfd [THREADS]
+ * usage: confined none|process|thread|mdwe|mce|files|directory|uts|children|dispatch|undo|raised|removed|given|semaphore|eventfd|sealed|deadline|timer [THREADS]
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched/types.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
@@ -23,6 +26,10 @@
 
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
+#endif
+
+#ifndef SYS_mseal
+#define SYS_mseal 462
 #endif
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
@@ -53,6 +60,32 @@ static const struct unshares {
 	{ "uts", CLONE_NEWUTS },
 	{ "children", CLONE_NEWPID },
 };
+
+/* A millisecond in each hundred. */
+static void keep_deadlines(void)
+{
+	struct sched_attr attributes = {
+		.size = sizeof(attributes),
+		.sched_policy = 6,	/* SCHED_DEADLINE */
+		.sched_runtime = 1000000,
+		.sched_deadline = 100000000,
+		.sched_period = 100000000,
+	};
+
+	if (syscall(SYS_sched_setattr, 0, &attributes, 0))
+		perror(how);
+}
+
+/* Two timers: one signals this thread, the first, and one the process. */
+static void make_timers(void)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1 };
+	timer_t timer;
+
+	event._sigev_un._tid = syscall(SYS_gettid);
+	if (timer_create(CLOCK_MONOTONIC, NULL, &timer) || timer_create(CLOCK_MONOTONIC, &event, &timer))
+		perror(how);
+}
 
 /* Of a thread. The selector lets all system calls pass. */
 static void leave_the_others(void)
@@ -114,6 +147,8 @@ static void *wait_for_nothing(void *arg)
 		landlock();
 	if (arg == (void *)1)
 		leave_the_others();
+	if (arg == (void *)1 && !strcmp(how, "deadline"))
+		keep_deadlines();
 	for (;;) {
 		long ret = kind == 0 ? read(quiet[0], &byte, 1) :
 			   kind == 1 ? poll(&poll_quiet, 1, -1) :
@@ -124,6 +159,15 @@ static void *wait_for_nothing(void *arg)
 			exit(1);
 	}
 	return NULL;
+}
+
+/* Memory that nobody can read, and nobody can make readable. */
+static void hide_memory(void)
+{
+	void *memory = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED || syscall(SYS_mseal, memory, 4096, 0))
+		perror(how);
 }
 
 int main(int argc, char **argv)
@@ -154,6 +198,10 @@ int main(int argc, char **argv)
 		perror("PR_SET_MDWE");
 	if (!strcmp(how, "mce") && prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0))
 		perror("PR_MCE_KILL");
+	if (!strcmp(how, "sealed"))
+		hide_memory();
+	if (!strcmp(how, "timer"))
+		make_timers();
 	for (unsigned long i = 0;; i++) {
 		int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 

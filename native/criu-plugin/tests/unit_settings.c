@@ -7,9 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 
 #include "cpu_affinity.h"
 #include "memory_advice.h"
@@ -72,13 +78,19 @@ static PB(Settings) *read_again(int dir)
 	return only;
 }
 
-/* A process of ours with memory that a fork empties. */
-static pid_t sleeper(char *memory)
+/* A process of ours with four pages: one that a fork empties, two that are sealed, one that is sealed and may not be read. */
+static pid_t sleeper(char *memory, bool hides)
 {
 	pid_t pid = fork();
 
 	if (!pid) {
 		madvise(memory, 4096, MADV_WIPEONFORK);
+		mprotect(memory + 4096, 4096, PROT_READ);
+		syscall(SYS_mseal, memory + 4096, 2 * 4096, 0);
+		mprotect(memory + 3 * 4096, 4096, PROT_NONE);
+		if (hides)
+			syscall(SYS_mseal, memory + 3 * 4096, 4096, 0);
+		personality(ADDR_NO_RANDOMIZE);
 		prctl(PR_SET_TIMERSLACK, 123456);
 		for (;;)
 			pause();
@@ -97,11 +109,22 @@ static bool has_advice(const PB(Settings) *settings, uint64_t start)
 	return found;
 }
 
+static bool has_sealed(const PB(Settings) *settings, uint64_t start)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < settings->n_sealed; i++)
+		found |= settings->sealed[i]->start == start &&
+			 settings->sealed[i]->end == start + 2 * 4096;
+	return found;
+}
+
 static void round_trip(void)
 {
 	char path[] = "/tmp/sealift-settings.XXXXXX";
-	char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	pid_t pid = sleeper(memory);
+	char *memory = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool can_seal = syscall(SYS_mseal, NULL, 0, 0) == 0;
+	pid_t pid = sleeper(memory, false);
 	PB(Settings) *settings;
 	const PB(Setting) *found;
 	int dir;
@@ -123,16 +146,67 @@ static void round_trip(void)
 		CHECK(settings->n_mounts == 0);
 		/* The C library may have memory of that kind too. */
 		CHECK(has_advice(settings, (uintptr_t)memory));
+		/* Both pages are one record; a kernel that seals its own pages makes others. */
+		CHECK(has_sealed(settings, (uintptr_t)memory + 4096) == can_seal);
+		found = settings_find(settings->threads[0], "personality");
+		CHECK(found && strtoul(found->value, NULL, 16) & ADDR_NO_RANDOMIZE);
 		sealift__ibverbs__settings__free_unpacked(settings, NULL);
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	munmap(memory, 4096);
 	/* A later dump forgets it. */
 	CHECK(!settings_dump_begin(dir));
+	if (can_seal) {
+		pid = sleeper(memory, true);
+		unit_clear_log();
+		CHECK(settings_dump_task(dir, pid) == -ECANCELED);
+		CHECK(strstr(unit_log(), "sealift: unsupported: process") && !strstr(unit_log(), "kernel"));
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	munmap(memory, 4 * 4096);
 	CHECK(settings_restore_begin(dir) == -ENOENT);
 	close(dir);
 	CHECK(!rmdir(path));
+}
+
+/* In a restored task; a seal that the kernel refuses fails the restore. */
+static void seals(void)
+{
+	char *memory = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	PB(Sealed) sealed, *list[] = { &sealed };
+	PB(Settings) settings, now;
+	pid_t pid = fork();
+
+	if (!pid)
+		for (;;)
+			pause();
+	unit_seize(pid);
+	sealift__ibverbs__settings__init(&now);
+	sealift__ibverbs__settings__init(&settings);
+	sealift__ibverbs__sealed__init(&sealed);
+	settings.sealed = list;
+	settings.n_sealed = 1;
+	sealed.start = (uintptr_t)memory + 4096;
+	sealed.end = sealed.start + 2 * 4096;
+	if (!syscall(SYS_mseal, NULL, 0, 0)) {
+		CHECK(!memory_advice_seal(pid, &settings));
+		CHECK(!memory_advice_read(pid, &now) && has_sealed(&now, sealed.start));
+	}
+	sealed.start = 4096;
+	sealed.end = 8192;
+	unit_clear_log();
+	CHECK(memory_advice_seal(pid, &settings) < 0);
+	CHECK(strstr(unit_log(), "sealift: setting: memory of process 0 cannot be sealed again: "));
+	for (size_t i = 0; i < now.n_sealed; i++)
+		free(now.sealed[i]);
+	free(now.sealed);
+	for (size_t i = 0; i < now.n_advice; i++)
+		free(now.advice[i]);
+	free(now.advice);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	munmap(memory, 4 * 4096);
 }
 
 static void altered(void)
@@ -140,6 +214,7 @@ static void altered(void)
 	PB(Thread) thread, *threads[] = { &thread };
 	PB(Mount) mount, *mounts[] = { &mount };
 	PB(Advice) advice, *advices[] = { &advice };
+	PB(Sealed) sealed, *seals[] = { &sealed };
 	PB(Settings) settings, *decoded;
 	bool refused = true;
 	uint8_t *data;
@@ -152,8 +227,12 @@ static void altered(void)
 	sealift__ibverbs__advice__init(&advice);
 	advice.start = 4096;
 	advice.end = 8192;
+	sealift__ibverbs__sealed__init(&sealed);
+	sealed.start = 4096;
+	sealed.end = 8192;
 	sealift__ibverbs__settings__init(&settings);
-	settings.n_threads = settings.n_mounts = settings.n_advice = 1;
+	settings.n_threads = settings.n_mounts = settings.n_advice = settings.n_sealed = 1;
+	settings.sealed = seals;
 	settings.threads = threads;
 	settings.mounts = mounts;
 	settings.advice = advices;
@@ -180,6 +259,11 @@ static void altered(void)
 	CHECK(image_decode_settings(data, size, "empty memory", &decoded) == -EINVAL);
 	free(data);
 	advice.end = 8192;
+	sealed.end = 1ULL << 48;
+	data = image_encode(&settings.base, &size);
+	CHECK(image_decode_settings(data, size, "memory beyond all", &decoded) == -EINVAL);
+	free(data);
+	sealed.end = 8192;
 	mount.path = "relative";
 	data = image_encode(&settings.base, &size);
 	CHECK(image_decode_settings(data, size, "relative path", &decoded) == -EINVAL);
@@ -192,6 +276,7 @@ void unit_settings(void)
 	options();
 	affinity();
 	round_trip();
+	seals();
 	altered();
 	unit_clear_log();
 }

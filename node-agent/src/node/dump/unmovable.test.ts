@@ -174,15 +174,6 @@ describe('what CRIU cannot dump', () => {
     }
   });
 
-  it('is what a process has chosen for memory errors, but for the default', async () => {
-    const set = (what: string) => run(['import ctypes', `ctypes.CDLL(None).prctl(${what}, 0, 0)`]);
-    await set('33, 1, 1');
-    await expect(check('/proc')).rejects.toMatchObject(refused(/PR_MCE_KILL\), which cannot be/));
-    child?.kill('SIGKILL');
-    await set('33, 1, 2');
-    await expect(check('/proc')).resolves.toBeUndefined();
-  });
-
   it('is an MPTCP listener, of which the message says how to do without it', async () => {
     const socket = { fd: 5, family: 10, protocol: 262, listens: true, port: 8080 };
     await expect(fake([socket])).rejects.toMatchObject(
