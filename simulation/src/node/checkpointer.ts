@@ -56,6 +56,10 @@ export class SimulatedCheckpointer extends Checkpointer {
     });
   }
 
+  protected override sandboxNetns(podUid: string): Promise<string | undefined> {
+    return runEffect(this.#machine.timeline, 1, () => this.#machine.sandboxes.get(podUid)?.netns);
+  }
+
   /** No CRIU of a simulated node outlives its agent. */
   protected override async endFormerDumps(): Promise<void> {}
 
@@ -184,7 +188,7 @@ function abortOf(signal: AbortSignal | undefined): Promise<void> {
 function describe({ id, bundle, name, podUid, sandbox }: Container): RuntimeContainer {
   return {
     ...{ id, bundle, podUid, sandboxId: sandbox.id, namespace: 'default', pod: '', name },
-    ...{ pid: 1, cgroup: `/cgroup/${id}`, netns: sandbox.netns },
+    ...{ pid: 1, cgroup: `/cgroup/${id}`, netns: sandbox.taskNetns },
     spec: { annotations: {}, mounts: [], linux: { namespaces: [], resources: { devices: [] } } },
   };
 }

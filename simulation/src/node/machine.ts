@@ -33,7 +33,10 @@ export interface Sandbox {
   readonly id: string;
   readonly podUid: string;
   readonly application: string;
+  /** Where the CNI plugins find its namespace. */
   readonly netns: string;
+  /** Where containerd's containers find it: by the PID of the sandbox's first task, which other nodes and boots have too. */
+  readonly taskNetns: string;
   /** Its interface is up. */
   connected: boolean;
   lock: Lock;
@@ -95,6 +98,8 @@ export class Machine {
   /** Called before a container is removed. */
   onRemove: ((container: Container) => void) | undefined;
   #ids = 0;
+  /** Of the last task that this boot has started. */
+  #pid = 100;
 
   constructor(name: string, timeline: Timeline) {
     this.name = name;
@@ -109,6 +114,7 @@ export class Machine {
     for (const container of this.containers.values()) container.state = 'Dead';
     this.sandboxes.clear();
     this.containers.clear();
+    this.#pid = 100;
     this.socket = undefined;
     for (const [id, image] of this.images) if (!image.manifest) this.images.delete(id);
     this.work.clear();
@@ -123,6 +129,7 @@ export class Machine {
     const id = this.newId('sandbox');
     const sandbox: Sandbox = {
       ...{ id, podUid, application, netns: `/run/netns/${this.name}/${id}` },
+      taskNetns: `/proc/${++this.#pid}/ns/net`,
       ...{ connected: false, lock: 'none', device: undefined, hidden: false },
       ...{ announced: false, pending: 0, hasReplacedFiles: false, gone: false },
     };

@@ -111,7 +111,7 @@ export class SimulatedBundleEditor extends BundleEditor {
       const all = [...this.#machine.containers.values()];
       const container = all.find((one) => one.bundle === bundle);
       if (!container) throw Object.assign(new Error('no such bundle'), { code: 'ENOENT' });
-      return container.sandbox.netns;
+      return container.sandbox.taskNetns;
     });
   }
 

@@ -17,7 +17,12 @@ import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { LimitedQueuePair } from '../device/retry-budget.ts';
 import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podFilesSize } from '../files/pod-files.ts';
-import { podContainers, type Container } from '../runtime/containers.ts';
+import {
+  lastingNetns,
+  podContainers,
+  sandboxNetns,
+  type Container,
+} from '../runtime/containers.ts';
 import { lastingMemoryOf } from '../runtime/lasting-memory.ts';
 import { podMemory } from '../runtime/pod-memory.ts';
 import type { Runc } from '../runtime/runc.ts';
@@ -250,7 +255,7 @@ export class Checkpointer {
     // One without a cgroup was never frozen.
     const frozen = containers.filter(({ cgroup }) => cgroup !== undefined);
     await this.#eachCgroup(frozen, (cgroup) => cgroup.endTcpRepair());
-    const netns = containers[0]?.netns ?? lastingNetns(pod.netns);
+    const netns = await this.#netnsOf(pod, containers);
     if (netns !== undefined) {
       await withFaults('source.unlock', () => this.#parts.lock.unlock(netns));
     }
@@ -262,7 +267,10 @@ export class Checkpointer {
           .catch((error: unknown) => failures.push(error));
       }
     });
-    if (netns !== undefined) await withFaults('source.resume', () => this.#resumeDevice(netns));
+    if (netns !== undefined) {
+      const { driver } = this.#parts;
+      await withFaults('source.resume', () => driver.resume(netns).catch(unlessGone));
+    }
     if (failures.length > 0) throw failures[0];
     await this.#parts.exec.allow(containers);
   }
@@ -283,7 +291,7 @@ export class Checkpointer {
    */
   async stopPod(pod: LockedPod, keep?: (found: KeptNaks) => Promise<void>): Promise<void> {
     const containers = await this.containers(pod.podUid);
-    const netns = containers[0]?.netns ?? lastingNetns(pod.netns);
+    const netns = await this.#netnsOf(pod, containers);
     if (netns !== undefined) {
       await this.silenceNetwork(netns);
       for (let attempts = 2; keep && attempts > 0; attempts--) {
@@ -322,12 +330,9 @@ export class Checkpointer {
     return this.#parts.driver.identity(pod.netns);
   }
 
-  async #resumeDevice(netns: string): Promise<void> {
-    try {
-      await this.#parts.driver.resume(netns);
-    } catch (error) {
-      if (!isGone(error)) throw error;
-    }
+  /** Of a pod whose containers may have ended. containerd's name it by a PID of the sandbox: the journal's may be another's now. */
+  async #netnsOf(pod: LockedPod, [running]: readonly Container[]): Promise<string | undefined> {
+    return running?.netns ?? (await this.sandboxNetns(pod.podUid)) ?? lastingNetns(pod.netns);
   }
 
   async #eachCgroup(
@@ -363,6 +368,11 @@ export class Checkpointer {
     return podContainers(this.#parts.host, podUid);
   }
 
+  /** Undefined: the pod has no sandbox that runs. */
+  protected sandboxNetns(podUid: string): Promise<string | undefined> {
+    return sandboxNetns(this.#parts.host, podUid);
+  }
+
   protected cgroup(dir: string): CgroupControl {
     return new Cgroup(dir);
   }
@@ -384,7 +394,6 @@ function unlessEnded(error: unknown): void {
   if (!(error instanceof ContainerEnded)) throw error;
 }
 
-/** The path if it names the sandbox's namespace. A path through a PID may lead to another pod by now. */
-function lastingNetns(netns: string | undefined): string | undefined {
-  return netns !== undefined && /^\/proc\/\d+\/ns\//.test(netns) ? undefined : netns;
+function unlessGone(error: unknown): void {
+  if (!isGone(error)) throw error;
 }
