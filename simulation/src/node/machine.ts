@@ -5,6 +5,7 @@ import type { Manifest } from '../../../node-agent/src/node/transfer/manifest.ts
 import type { Nak } from '../../../crds/src/index.ts';
 import { Process } from '../process.ts';
 import type { Timeline } from '../timeline.ts';
+import { DiskFaults } from './disk-faults.ts';
 
 /** The memory of a container: how many operations it has done. */
 export interface Memory {
@@ -77,7 +78,7 @@ export interface Image {
   /** Undefined: the images are incomplete, or not sealed, or not synced. */
   manifest: Manifest | undefined;
   /** Of images that another node has sent. They are not synced before `manifest` is set. */
-  readonly received?: Manifest;
+  readonly received?: Manifest | undefined;
   /** By container. */
   readonly memories: Readonly<Record<string, Memory>>;
 }
@@ -91,6 +92,7 @@ export class Machine {
   readonly containers = new Map<string, Container>();
   readonly images = new Map<string, Image>();
   readonly journal = new Map<string, string>();
+  readonly disk: DiskFaults;
   /** Directories of CRIU's logs, by request. */
   readonly work = new Set<string>();
   /** The agent's socket, while an agent listens. */
@@ -104,12 +106,14 @@ export class Machine {
   constructor(name: string, timeline: Timeline) {
     this.name = name;
     this.timeline = timeline;
+    this.disk = new DiskFaults(timeline, this.images);
     this.boot = new Process(`node/${name}`, timeline);
   }
 
   /** The node loses its power. The disk keeps what was synced. */
   reset(): void {
     this.boot.kill();
+    this.disk.boot();
     for (const sandbox of this.sandboxes.values()) sandbox.gone = true;
     for (const container of this.containers.values()) container.state = 'Dead';
     this.sandboxes.clear();

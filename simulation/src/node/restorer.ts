@@ -32,6 +32,7 @@ export class SimulatedRestorer extends Restorer {
     order: RestoreOptions,
   ): Promise<void> {
     return runEffect(this.#machine.timeline, 10, () => {
+      this.#machine.disk.write();
       this.#machine.work.add(order.requestUid);
       if (!order.podFiles) return;
       for (const { state, sandbox } of this.#machine.containersOf(order.create.podUid)) {

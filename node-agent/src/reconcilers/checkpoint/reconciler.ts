@@ -16,6 +16,7 @@ import {
   type Plan,
 } from '../../../../kube/src/index.ts';
 import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts';
+import { checkDiskRoom } from '../disk-room.ts';
 import { checkStillInBudget, peerLimits } from '../peer-limits.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import type { Checkpointer, LocalPod } from '../../node/dump/checkpointer.ts';
@@ -145,7 +146,11 @@ export class CheckpointReconciler implements HandoverReconciler<
     const entry = this.#deps.journal.get(uid, 'checkpoint');
     if (entry) {
       const located = withDiagnosticsPath(this.#deps.diagnostics, message, entry);
-      await this.#deps.journal.put({ ...entry, ...failureFields({ code, message: located }) });
+      // A restarted agent resumes the pod anyway.
+      await this.#deps.journal.putIfPossible({
+        ...entry,
+        ...failureFields({ code, message: located }),
+      });
     } else {
       this.#deps.journal.unclaim(podUid(observed.request), uid);
       if (error instanceof AgentError) this.#refusals.set(uid, { code, message });
@@ -193,6 +198,8 @@ export class CheckpointReconciler implements HandoverReconciler<
     const { annotations } = described.metadata;
     const addresses = described.status.podIPs.map(({ ip }) => ip);
     const pod = await checkpointer.inspectPod(podUid(request), startOrder(described), addresses);
+    const memory = await checkpointer.memory(pod);
+    await checkDiskRoom(this.#deps.store, this.#deps.nodeName, memory?.bytes ?? 0);
     const limits = await peerLimits(checkpointer, pod, annotations);
     const within = <R>(
       limit: Limit | undefined,
