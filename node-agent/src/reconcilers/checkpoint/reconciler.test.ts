@@ -142,6 +142,33 @@ describe('a checkpoint', () => {
     expect(request()?.status?.agent).toMatchObject({ state: 'Failed', reason: 'DiskFull' });
   });
 
+  it.each(['Stored', 'Dumping'] as const)(
+    'that is deleted in stage %s says why its images stay, and removes them later',
+    async (stage) => {
+      await run();
+      await journal.change(UID, 'checkpoint', (now) => ({ ...now!, stage }));
+      const { metadata, ...rest } = request()!;
+      const deletionTimestamp = '2026-01-01T00:00:00Z';
+      api.put(checkpointRequests, { ...rest, metadata: { ...metadata, deletionTimestamp } });
+      const remove = vi
+        .spyOn(store, 'remove')
+        .mockRejectedValue(Object.assign(new Error('EROFS: rmdir'), { code: 'EROFS' }));
+      await expect(run()).rejects.toThrow('EROFS');
+      expect(request()?.status?.agent).toMatchObject({
+        state: 'Stored',
+        notRemoved: expect.stringMatching(
+          /^The agent of node node-a cannot remove the images: .*EROFS: rmdir\. Check its file system/,
+        ) as string,
+      });
+      remove.mockRestore();
+      await run();
+      expect(request()?.status?.agent?.state).toBe('Removed');
+      expect(request()?.status?.agent).not.toHaveProperty('notRemoved');
+      expect(await store.ids()).toEqual([]);
+      expect(journal.get(UID, 'checkpoint')).toBeUndefined();
+    },
+  );
+
   it('leaves no pod frozen where the disk takes nothing any more', async () => {
     const put = vi.spyOn(DiskDirectory.prototype, 'replace');
     vi.spyOn(checkpointer, 'dumpContainers').mockImplementationOnce(async () => {
