@@ -313,6 +313,12 @@ export function restoreOf(row: Row<'RestoreRequest'>): RestoreOperatorObserved {
   };
 }
 
+/** Why images are still there, by what keeps them. */
+const keptImages: Readonly<Record<string, string>> = {
+  'missing for long': 'NodeUnavailable',
+  'fails for long': 'ImagesNotRemoved',
+};
+
 /** The conditions of a checkpoint that has succeeded, as the operator has written them before. */
 function endedConditionsOf({ imageAgent, restorable }: Given): object[] {
   const condition = (type: string, reason: string, seconds: number): object => ({
@@ -321,8 +327,8 @@ function endedConditionsOf({ imageAgent, restorable }: Given): object[] {
   return [
     objects.succeeded('True', 'CheckpointStored'),
     ...(restorable ? [condition('Restorable', 'ImageKeyMissing', -1)] : []),
-    ...(imageAgent === 'missing for long'
-      ? [condition('ImagesRemoved', 'NodeUnavailable', -abandonMs / 1000)]
+    ...(imageAgent?.endsWith('for long')
+      ? [condition('ImagesRemoved', keptImages[imageAgent] ?? '', -abandonMs / 1000)]
       : []),
   ];
 }
@@ -332,7 +338,9 @@ export function checkpointOf(row: Row<'CheckpointRequest'>): CheckpointOperatorO
   const state =
     row.by === 'checkpoint agent' ? both(row.state).at(-1) : (given?.checkpoint ?? 'Waiting');
   const keyProblem = row.by === 'checkpoint agent' ? row.observed?.keyProblem : undefined;
-  const agent = { state, ...failureFields(keyProblem) };
+  const fails = given?.imageAgent?.startsWith('fails');
+  const notRemoved = fails ? { notRemoved: 'The disk is read-only.' } : {};
+  const agent = { state, ...failureFields(keyProblem), ...notRemoved };
   const accepted = {
     startTime: objects.at(0),
     nodeName: 'a',
@@ -351,7 +359,7 @@ export function checkpointOf(row: Row<'CheckpointRequest'>): CheckpointOperatorO
     nodeTime: objects.NOW,
     template: { metadata: { labels: {}, annotations: {} }, spec: { containers: [] } },
     others: [],
-    nodes: [objects.node('a', given?.imageAgent ? { address: null } : {})],
+    nodes: [objects.node('a', given?.imageAgent?.startsWith('missing') ? { address: null } : {})],
     finished,
     inUse: false,
     newer: 0,

@@ -237,6 +237,9 @@ export const CheckpointAgent = z
       .meta({ description: 'Directory of the images on the node.' }),
     digest: z.string().max(128).optional().meta({ description: 'Digest of the manifest.' }),
     size: Count.optional().meta({ description: 'Bytes of all image files on the disk.' }),
+    notRemoved: Message.optional().meta({
+      description: 'Why the images of a deleted request are still there, and what to do.',
+    }),
   })
   .meta({ description: 'Written by the agent of the node that takes and stores the checkpoint.' });
 export type CheckpointAgent = z.infer<typeof CheckpointAgent>;

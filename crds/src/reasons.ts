@@ -89,6 +89,8 @@ export const reasons = {
   TargetRestarted:
     'A container of the target ended after its resume, and the kubelet started it from nothing.',
   RemovingImages: 'The request is deleted; the node’s agent removes the images first.',
+  ImagesNotRemoved:
+    'The request is deleted; the node’s agent cannot remove the images, and says why.',
   NodeUnavailable: 'The node that stores the images has no working Sealift agent.',
   CheckpointFailed: 'The node’s agent could not take the checkpoint.',
 } as const satisfies Record<string, string>;

@@ -7,8 +7,9 @@ import { expectMoveFails, expectContinues } from '../src/checks.ts';
 import { kubectl, kubectlJson, onNode } from '../src/cluster.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
-import { IDLE, startPod } from '../src/pods.ts';
+import { IDLE, newAddress, podLog, podStatus, startPod } from '../src/pods.ts';
 import { waitUntilEnded, migration, succeededCondition } from '../src/requests.ts';
+import { until } from '../src/wait.ts';
 
 const configMap = (context: CaseContext): Promise<string> =>
   kubectl('-n', context.namespace, 'create', 'configmap', 'settings', '--from-literal=open=here');
@@ -64,6 +65,40 @@ async function agentIsKilled(context: CaseContext): Promise<void> {
   const { decision, target } = request.status ?? {};
   if (decision?.outcome === 'Committed') pair.follow('server', target?.podName ?? '', nodes[1]);
   await expectContinues(context, pair, 300);
+}
+
+/**
+ * The only container of a source ends while it is locked, held and frozen. Its kubelet starts it again in the same sandbox:
+ * peers have to reach it there, by TCP and by RDMA.
+ */
+async function sourceEnds(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
+  const [name, address] = ['server', newAddress()];
+  // By its rate the program is told from those of other cases.
+  const options = ['--qps', '1', '--size', '4096', '--rate', '143', '--timeout', '18'];
+  const command = ['ledger', 'server', ...options];
+  await startPod({ namespace, name, node: nodes[0], address, command, restartPolicy: 'OnFailure' });
+  const point = 'source.dump.before';
+  await arm(nodes[0], [point], 'delay:6000');
+  const move = await requestMove({ namespace, pod: name, to: nodes[1] });
+  await waitUntilTripped(nodes[0], point, 180).finally(() => disarm(nodes));
+  await onNode(nodes[0], 'pkill -KILL -f "[l]edger server .*--rate 143"');
+  const request = await waitUntilEnded(migration, { namespace, name: move }, context.log);
+  const end = succeededCondition(request);
+  context.log(`  ${end?.reason}: ${end?.message}`);
+  expect(end?.reason === 'SourceLost', `the move ended with ${JSON.stringify(end)}`);
+  await until('the container runs again', { within: 240 }, async () => {
+    const { ready, restarts } = await podStatus(namespace, name);
+    return ready && restarts > 0 ? true : undefined;
+  });
+  await startPod({
+    ...{ namespace, name: 'client', node: nodes[1], address: newAddress() },
+    command: ['ledger', 'client', '--peer', address, ...options],
+  });
+  await until('200 operations with the container that runs again', { within: 180 }, async () => {
+    const progress = (await podLog(namespace, 'client')).matchAll(/^progress (\d+)/gm);
+    return Number([...progress].at(-1)?.[1] ?? 0) >= 200 ? true : undefined;
+  });
 }
 
 /** The kubelet cannot start the target: the ConfigMap that it mounts has been deleted. */
@@ -128,6 +163,13 @@ export const cases: readonly Case[] = [
       'If the agent is killed during the dump, the application continues with its RDMA and TCP connections.',
     needs: ['shell'],
     run: agentIsKilled,
+  },
+  {
+    name: 'source-ends-while-locked',
+    promise:
+      'If the only container of a pod ends in the pause, peers reach the one that its kubelet starts in its place.',
+    needs: ['shell'],
+    run: sourceEnds,
   },
   {
     name: 'abort-prepare',

@@ -5,7 +5,15 @@ import { checkAnswering, newAnsweringRecord } from './answering-check.ts';
 import type { Lock, Sandbox } from './node/machine.ts';
 
 const sandbox = (id: string, lock: Lock): Sandbox => ({
-  ...{ id, podUid: id, application: 'app', netns: `/run/netns/a/${id}`, connected: true, lock },
+  ...{
+    id,
+    podUid: id,
+    application: 'app',
+    netns: `/run/netns/a/${id}`,
+    taskNetns: '/proc/1/ns/net',
+    connected: true,
+    lock,
+  },
   ...{ device: undefined, hidden: false, announced: true, pending: 0 },
   ...{ hasReplacedFiles: false, gone: false },
 });

@@ -89,6 +89,10 @@ export class FaultInjector {
         return network.cut(forMs);
       case 'reset':
         return this.#reset(what.who, forMs);
+      case 'diskFull':
+        return simulation.node(nodeOf(what.who)).machine.disk.fill(forMs);
+      case 'diskReadOnly':
+        return simulation.node(nodeOf(what.who)).machine.disk.makeReadOnly(forMs);
       case 'restartKubelet':
         return simulation.node(nodeOf(what.who)).kubelet.restart();
       default:
@@ -107,6 +111,7 @@ export class FaultInjector {
         simulation.kernel.holdFails = true;
         return true;
       case 'dumpFails':
+      case 'dumpFills':
       case 'dumpHangs':
       case 'freezeFails':
       case 'restoreFails':

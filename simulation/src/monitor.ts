@@ -170,14 +170,17 @@ export class Monitor {
 
   /**
    * A target that is killed after its agent has begun to resume it may have been heard. Its images are old then, and it is
-   * lost. The journal tells from which moment on, also if the write was under way. Before, the agent restores it again.
+   * lost. The journal tells from which moment on, also if the write was under way, or the status, where the disk takes nothing.
+   * Before, the agent restores it again.
    */
   #containerRemoved({ journal }: Machine, { state, sandbox }: Container): void {
     if (state !== 'AtResumeGate') return;
     const uid = this.#requestOf(sandbox)?.request.metadata.uid;
     const checkJournal = (): void => {
       const entry = journal.get(`${uid}.target.json`) ?? '';
-      if (/"stage":"(Resuming|Running)"/.test(entry))
+      const request = uid === undefined ? undefined : this.#handovers.get(uid)?.request;
+      const agent = request?.status?.['targetAgent'] as { state?: string } | undefined;
+      if (/"stage":"(Resuming|Running)"/.test(entry) || agent?.state === 'Running')
         this.lostApplications.add(sandbox.application);
     };
     checkJournal();

@@ -5,7 +5,14 @@ import { checkNak, tellSource, type NakRecord } from './nak-check.ts';
 import type { Device, Sandbox } from './node/machine.ts';
 
 const sandbox = (id: string, held: boolean, of: Partial<Device> = {}): Sandbox => ({
-  ...{ id, podUid: id, application: 'app', netns: `/run/netns/a/${id}`, connected: true },
+  ...{
+    id,
+    podUid: id,
+    application: 'app',
+    netns: `/run/netns/a/${id}`,
+    taskNetns: '/proc/1/ns/net',
+    connected: true,
+  },
   ...{ lock: held ? 'source' : 'none', hidden: false, announced: true, pending: 0 },
   ...{ device: { name: 'rxe', held, receivesDatagrams: false, ...of } },
   ...{ hasReplacedFiles: false, gone: false },

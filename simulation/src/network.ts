@@ -148,6 +148,12 @@ export class Network {
         refuse('ImageCorrupt', 'the images are damaged (simulated)');
         return;
       }
+      try {
+        to.machine.disk.write();
+      } catch (error) {
+        refuse(reasonOf(error).code as AgentCode, 'the images cannot be written (simulated)');
+        return;
+      }
       const manifest = manifestOf(options);
       const memories = structuredClone(image.memories);
       to.machine.images.set(id, { id, manifest: undefined, received: manifest, memories });

@@ -243,4 +243,21 @@ export const regressions: readonly Regression[] = [
       ],
     },
   },
+  {
+    found:
+      'a pod whose only container ended while it was held stayed locked: its namespace was known by the PID of a task',
+    decision: 'Aborted SourceLost',
+    schedule: {
+      seed: 1,
+      scenario: 'move',
+      containers: 1,
+      faults: [
+        {
+          when: { point: 'source.hold.after', nth: 1 },
+          what: { do: 'killApplication' },
+          forMs: 1,
+        },
+      ],
+    },
+  },
 ];

@@ -29,6 +29,7 @@ const retryLimitMs = 6 * rnrTimerMs(LONGEST_RNR_TIMER);
 
 /** Faults that leave every process, connection and node as it is. */
 const harmless: ReadonlySet<string> = new Set([
+  ...['diskFull', 'diskReadOnly', 'dumpFills'],
   ...['damageImage', 'dumpFails', 'freezeFails', 'holdFails', 'restoreFails', 'restoreHangs'],
   ...[
     'endsAtGate',

@@ -21,6 +21,7 @@ export type What =
         | 'cutAgents'
         | 'damageImage'
         | 'dumpFails'
+        | 'dumpFills'
         | 'dumpHangs'
         | 'freezeFails'
         | 'holdFails'
@@ -36,7 +37,10 @@ export type What =
         | 'killContainer'
         | 'throw';
     }
-  | { readonly do: 'reset' | 'restartKubelet' | 'update'; readonly who: 'source' | 'target' };
+  | {
+      readonly do: 'reset' | 'restartKubelet' | 'update' | 'diskFull' | 'diskReadOnly';
+      readonly who: 'source' | 'target';
+    };
 
 /** At the nth time that the product passes a fault point, or after that many steps of the run. */
 export type When = { readonly point: string; readonly nth: number } | { readonly step: number };
@@ -92,6 +96,7 @@ const what: fc.Arbitrary<What> = fc.oneof(
       do: fc.constantFrom(
         ...(['stopApi', 'compact', 'touch', 'cutAgents', 'damageImage', 'dumpFails'] as const),
         ...([
+          'dumpFills',
           'dumpHangs',
           'freezeFails',
           'holdFails',
@@ -111,6 +116,13 @@ const what: fc.Arbitrary<What> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({
       do: fc.constant('reset' as const),
+      who: fc.constantFrom('source' as const, 'target' as const),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constantFrom('diskFull' as const, 'diskReadOnly' as const),
       who: fc.constantFrom('source' as const, 'target' as const),
     }),
   },

@@ -67,6 +67,42 @@ describe('an agent that is updated, and away for longer than a move may take', (
   });
 });
 
+describe('a disk that takes nothing any more', () => {
+  it.each<[string, string, object, string]>([
+    ['CRIU has filled', 'source.dump.before', { do: 'dumpFills' }, 'Aborted DiskFull'],
+    ['is full', 'source.dump.after', { do: 'diskFull', who: 'source' }, 'Aborted DiskFull'],
+    [
+      'is read-only',
+      'source.dump.after',
+      { do: 'diskReadOnly', who: 'source' },
+      'Aborted NodeReadOnly',
+    ],
+    ['the source has', 'api.decision', { do: 'diskReadOnly', who: 'source' }, 'Committed'],
+    ['the target has', 'api.decision', { do: 'diskFull', who: 'target' }, 'Committed'],
+    ['the target has', 'api.decision', { do: 'diskReadOnly', who: 'target' }, 'Committed'],
+  ])('keeps no pod from running: one that %s, at %s', async (_which, point, what, decision) => {
+    const faults = [{ when: { point, nth: 1 }, what, forMs: 100_000 }] as never;
+    const outcome = await run({ seed: 1, scenario: 'move', faults });
+    expect(outcome.missed).toEqual([]);
+    expect(outcome.decision).toMatch(decision);
+    // Whatever else is written waits for the disk.
+    expect(outcome.finishedMs).toBeLessThan(20_000);
+  });
+
+  it.each([1, 2])(
+    'comes to an end though what it has let run ends: %i containers',
+    async (containers) => {
+      const faults = [
+        [{ point: 'api.decision', nth: 1 }, { do: 'diskReadOnly', who: 'target' }, 60_000],
+        [{ point: 'target.thaw.after', nth: 1 }, { do: 'crash', who: 'target' }, 2000],
+        [{ point: 'target.thaw.after', nth: 1 }, { do: 'killContainer' }, 1],
+      ].map(([when, what, forMs]) => ({ when, what, forMs }));
+      const outcome = await run({ seed: 1, scenario: 'move', containers, faults: faults as never });
+      expect(outcome).toMatchObject({ decision: 'Committed Committed', missed: [] });
+    },
+  );
+});
+
 describe('with one fault', () => {
   it.each<[string, Scenario, object, string]>([
     ['interrupts a dump that hangs', 'move', { do: 'dumpHangs' }, 'Aborted DumpDeadlineExceeded'],

@@ -82,7 +82,7 @@ export class Simulation {
   readonly machines = new Map<string, Machine>();
   /** What the next attempts of CRIU and the freezer do, on any node. */
   readonly nodeFaults = {
-    ...{ dumpFails: false, dumpHangs: false, freezeFails: false },
+    ...{ dumpFails: false, dumpFills: false, dumpHangs: false, freezeFails: false },
     ...{ restoreFails: false, restoreHangs: false, endsAtGate: false },
   };
   /** The next fault point that a process passes throws. */
@@ -252,6 +252,7 @@ export class Simulation {
     this.kernel.holdFails = false;
     for (const fault of Object.keys(this.nodeFaults) as (keyof typeof this.nodeFaults)[])
       this.nodeFaults[fault] = false;
+    for (const { disk } of this.machines.values()) disk.heal();
   }
 
   pod(name: string): StoredObject | undefined {

@@ -5,6 +5,7 @@ import type { Random } from './random.ts';
 
 /** A process, as far as the timeline has to know it. */
 export interface EventOwner {
+  readonly name: string;
   readonly alive: boolean;
   /** Virtual time until which its events wait. */
   readonly pausedUntil: number;

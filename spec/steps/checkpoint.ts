@@ -184,6 +184,23 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     faults: ['operator.status'],
   },
   {
+    step: 'The request is being deleted, and the agent says why it cannot remove the images: the operator waits ten minutes.',
+    by: 'operator',
+    given: { checkpoint: 'Stored', finished, request: 'deleted', imageAgent: 'fails' },
+    condition: ['ImagesRemoved', 'False', 'ImagesNotRemoved'],
+    phase: 'Succeeded',
+    faults: ['operator.status'],
+  },
+  {
+    step: 'The ten minutes are over: the operator removes its finalizer, and the agent removes the images when it can.',
+    by: 'operator',
+    effect: 'RemoveFinalizer',
+    given: { checkpoint: 'Stored', finished, request: 'deleted', imageAgent: 'fails for long' },
+    condition: ['ImagesRemoved', 'False', 'ImagesNotRemoved'],
+    phase: 'Succeeded',
+    faults: ['operator.finalizer'],
+  },
+  {
     step: 'The ten minutes are over: the operator removes its finalizer, and the images stay on the node.',
     by: 'operator',
     effect: 'RemoveFinalizer',

@@ -34,7 +34,10 @@ export const memory: readonly Row<'MigrationRequest'>[] = [
     by: 'target agent',
     stage: 'Preparing',
     state: 'Preparing',
-    observed: { create: 'waiting', lacking: { podUid: 'target-uid', message: 'Too little.' } },
+    observed: {
+      create: 'waiting',
+      lacking: { podUid: 'target-uid', reason: 'NotEnoughMemory', message: 'Too little.' },
+    },
     condition: ['TargetReady', 'Unknown', 'TargetPodCreated'],
     phase: 'Preparing',
     faults: ['agent.status'],

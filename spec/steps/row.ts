@@ -112,8 +112,11 @@ export interface Given {
   readonly recovery?: 'asked' | 'begun';
   /** The condition Restorable is there; absent: it is not. */
   readonly restorable?: 'False';
-  /** Of the node that stores the images; absent: it is at work. `missing for long`: the operator waits no longer. */
-  readonly imageAgent?: 'missing' | 'missing for long';
+  /**
+   * Of the node that stores the images; absent: it is at work. `fails`: it says that it cannot remove them. `for long`: the operator
+   * waits no longer.
+   */
+  readonly imageAgent?: 'missing' | 'missing for long' | 'fails' | 'fails for long';
 }
 
 /** One value, or what it is while the step runs and after it. */

@@ -96,6 +96,16 @@ describe('the create of a container', () => {
     },
   );
 
+  it('is refused when the status alone says that the pod may have run: the disk took nothing', async () => {
+    move('Committed');
+    await record('target', 'AtResumeGate');
+    api.put(
+      migrationRequests,
+      migration({ decision: decision('Committed'), targetAgent: { state: 'Running' } }),
+    );
+    await expect(target()).rejects.toMatchObject({ code: 'RestoreFailed' });
+  });
+
   it.each([
     ['aborted', 'Aborted', 'Restoring', 'Aborted'],
     ['committed and may have run', 'Committed', 'Resuming', 'RestoreFailed'],

@@ -5,7 +5,7 @@
 import { annotations, restoreAdvice } from '../../../crds/src/index.ts';
 import { ConnectionError, withFaults, type Pod } from '../../../kube/src/index.ts';
 import { abortedError, AgentError } from '../support/errors.ts';
-import { isRestoring, type Journal } from '../support/journal/journal.ts';
+import { isRestoring, targetStage, type Journal } from '../support/journal/journal.ts';
 import { readHoldAnswer } from '../support/peers.ts';
 import type { BundleEditor } from '../node/runtime/bundle-editor.ts';
 import type { CreateReply, CreateRequest } from '../support/socket-protocol.ts';
@@ -76,10 +76,10 @@ export class CreateHandler {
     );
   }
 
-  /** No container has run before the agent begins to resume the pod: it journals that first. */
+  /** No container has run before the agent begins to resume the pod: it journals or reports that first. */
   #hasNotRun({ request }: TargetRequest): boolean {
     const entry = this.#parts.journal.get(request.metadata.uid, 'target');
-    return entry !== undefined && isRestoring(entry);
+    return isRestoring({ stage: targetStage(entry, request.status?.targetAgent?.state) });
   }
 
   /**

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Four pods are being dumped, which is as many as a controller has workers. A fifth is aborted.
+// Four pods are being dumped, which is as many as a controller has workers. A fifth is aborted. `agent.ts` uses it likewise, which
+// urgent.test.ts shows.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

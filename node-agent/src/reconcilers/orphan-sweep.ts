@@ -155,7 +155,7 @@ export class OrphanSweep {
     const target = await this.#committedTarget(entry);
     if (isCommitted || target === 'yes') {
       log.error(fields, 'a request that was deleted by force has moved this pod: stopping it');
-      await journal.put({ ...entry, stage: 'Stopping' });
+      await journal.putIfPossible({ ...entry, stage: 'Stopping' });
       const failure = await checkpointer.stopPod(entry);
       if (failure)
         log.warn({ ...fields, failure }, 'peers of connections that have ended got no reset');

@@ -99,6 +99,12 @@ export function reasonOf(error: unknown): Failure {
       message: `The node has no disk space left: ${error.message}. Free space below /var/lib/sealift on the node.`,
     };
   }
+  if (isErrno(error, 'EROFS')) {
+    return {
+      code: 'NodeReadOnly',
+      message: `The node's disk takes no writes: ${error.message}. Check its file system, and mount it for writing.`,
+    };
+  }
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     const code = /^[A-Z][a-z][A-Za-z]+$/.test(error.code) ? error.code : 'Internal';
     return { code, message: error.message };

@@ -301,6 +301,42 @@ describe('a finished request', () => {
     expect(conditionsOf(back.status?.conditions)['ImagesRemoved']).toBe('Unknown RemovingImages');
   });
 
+  const removing = (agent: object) => {
+    const observed = kept(deleted, { agent: { state: 'Stored', ...agent } });
+    const plan = decideCheckpoint(observed, NOW);
+    const named = plan.status?.conditions?.find((one) => one.type === 'ImagesRemoved');
+    const status = { ...observed.request.status, ...plan.status };
+    return { plan, named, next: { ...observed, request: { ...observed.request, status } } };
+  };
+
+  it.each<[string, object, string, RegExp]>([
+    [
+      'says nothing',
+      {},
+      'Unknown RemovingImages',
+      /^The agent of node a removes the images\. After 10 minutes .* when it can\.$/,
+    ],
+    [
+      'says that it cannot',
+      { notRemoved: 'The disk is read-only.' },
+      'False ImagesNotRemoved',
+      /^The disk is read-only\. After 10 minutes/,
+    ],
+    [
+      'had said that their key is gone',
+      { reason: 'ImageKeyMissing', message: 'No key.' },
+      'Unknown RemovingImages',
+      /^The agent of node a removes/,
+    ],
+  ])('does not wait for ever for a live agent that %s', (_name, agent, is, text) => {
+    const { plan, named, next } = removing(agent);
+    expect(`${named?.status} ${named?.reason}`).toBe(is);
+    expect(named?.message).toMatch(text);
+    expect(plan).toMatchObject({ effects: [], requeueAfterMs: 15_000 });
+    expect(effects(decideCheckpoint(next, NOW + abandonMs - 1))).toEqual([]);
+    expect(effects(decideCheckpoint(next, NOW + abandonMs))).toEqual(['RemoveFinalizer']);
+  });
+
   it('that was refused has no images', () => {
     const refused = see({ request: checkpoint({ ...deleted, status: { phase: 'Failed' } }) });
     expect(effects(decideCheckpoint(refused, NOW))).toEqual(['RemoveFinalizer']);

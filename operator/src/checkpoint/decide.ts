@@ -168,12 +168,12 @@ function restorability(request: CheckpointRequest, now: number): OwnStatus | und
 /** What the operator has written, to be written again with one part changed. */
 const ownOf = ({ status }: CheckpointRequest): OwnStatus => pick(status, ownedStatus);
 
-/** How long a deleted request waits for the agent of a node that has none. */
+/** How long a deleted request waits for an agent that does not remove its images, or for that of a node that has none. */
 export const abandonMs = 600_000;
 
 /**
  * Deleted: the agent removes the images first. The images of a node that is gone are gone with it; those of a node whose
- * agent does not come back stay there.
+ * agent does not come back stay there. Those that an agent cannot remove now, it removes when it can: nobody owns them any more.
  */
 function remove({ request, nodes }: Observed, now: number): CheckpointPlan {
   if (!request.metadata.finalizers.includes(finalizers.images)) {
@@ -192,9 +192,9 @@ function remove({ request, nodes }: Observed, now: number): CheckpointPlan {
     request.metadata.generation,
   );
   const status: OwnStatus = { ...ownOf(request), conditions };
-  const { status: answer, lastTransitionTime } = getCondition(conditions, imagesRemoved) ?? {};
+  const { lastTransitionTime } = getCondition(conditions, imagesRemoved) ?? {};
   const waitMs = Date.parse(lastTransitionTime ?? '') + abandonMs - now;
-  if (answer === 'False' && waitMs <= 0) return { status, effects: [{ type: 'RemoveFinalizer' }] };
+  if (waitMs <= 0) return { status, effects: [{ type: 'RemoveFinalizer' }] };
   return { status, effects: [], requeueAfterMs: pollMs };
 }
 
@@ -202,10 +202,17 @@ function remove({ request, nodes }: Observed, now: number): CheckpointPlan {
 function waitsFor(node: Node, { status }: CheckpointRequest): Omit<ConditionValue, 'type'> {
   const { name } = node.metadata;
   const why = agentProblem(node);
+  const minutes = abandonMs / 60_000;
   if (why === undefined) {
-    const message = `The agent of node ${name} removes the images.`;
-    return { status: 'Unknown', reason: 'RemovingImages', message };
+    const then = `After ${minutes} minutes of that the operator lets the request be deleted, and the agent removes them when it can.`;
+    const { notRemoved } = status?.agent ?? {};
+    return notRemoved === undefined
+      ? {
+          ...{ status: 'Unknown', reason: 'RemovingImages' },
+          message: `The agent of node ${name} removes the images. ${then}`,
+        }
+      : { status: 'False', reason: 'ImagesNotRemoved', message: `${notRemoved} ${then}` };
   }
-  const message = `The images are on node ${name}, ${why}. After ${abandonMs / 60_000} minutes of that the operator lets the request be deleted, and the images stay: then remove /var/lib/sealift/checkpoints/${status?.checkpointId ?? ''} there.`;
+  const message = `The images are on node ${name}, ${why}. After ${minutes} minutes of that the operator lets the request be deleted, and the images stay: then remove /var/lib/sealift/checkpoints/${status?.checkpointId ?? ''} there.`;
   return { status: 'False', reason: 'NodeUnavailable', message };
 }

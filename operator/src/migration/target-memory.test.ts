@@ -328,6 +328,24 @@ describe('a target’s agent that has too little memory at the last look', () =>
     expect(plan.status?.deadlines?.blackout).toBeUndefined();
   });
 
+  it('is treated likewise where its node has no room on the disk', () => {
+    const seen = refused('target-uid');
+    const status = {
+      ...seen.request.status,
+      targetAgent: {
+        ...{ state: 'Preparing', reason: 'DiskFull', message: 'The disk of node b is full.' },
+        refuses: 'target-uid',
+      },
+    } as Observed['request']['status'];
+    const full = { ...seen, request: { ...seen.request, status } };
+    const plan = decideMigration(full, NOW);
+    expect(plan.effects).toEqual([{ type: 'DeleteTarget', uid: 'target-uid', force: false }]);
+    expect(plan.status?.triedNodes).toMatchObject([{ nodeName: 'b', reason: 'DiskFull' }]);
+    const alone = decideMigration({ ...full, nodes: nodes.slice(0, 2) }, NOW);
+    expect([alone.effects, ready(alone)]).toEqual([[], 'Unknown DiskFull']);
+    expect(textOf(alone)).toBe('The disk of node b is full. The request waits for room there.');
+  });
+
   describe('where there is no other', () => {
     const alone = { ...refused('target-uid'), nodes: nodes.slice(0, 2) };
     const named = asked(

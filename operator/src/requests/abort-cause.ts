@@ -75,7 +75,8 @@ export function targetCause(
     : {};
   if (refusal) return { ...refusal, message: sentences([refusal.message, advice[refusal.reason]]) };
   if (!targetPod || !refusesTarget(request, targetPod)) return undefined;
-  return { reason: 'NotEnoughMemory', message: request.status?.targetAgent?.message ?? '' };
+  const { reason = 'NotEnoughMemory', message = '' } = request.status?.targetAgent ?? {};
+  return { reason, message };
 }
 
 export function deadlineCause(

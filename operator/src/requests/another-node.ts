@@ -89,9 +89,10 @@ function planGivingUp<S extends HandoverStatus, E extends Own>(
   return draft.plan('Preparing', [deletion(own.metadata.uid)], 1000);
 }
 
-/** Whether the cause is the memory of the target's node. */
+/** Whether the cause is the memory of the target's node, or the room on its disk. */
 const isLacking = ({ request }: HandoverObserved, own: Pod, { reason }: AbortCause): boolean =>
-  reason === 'NotEnoughMemory' && refusesTarget(request, own);
+  refusesTarget(request, own) &&
+  reason === (request.status?.targetAgent?.reason ?? 'NotEnoughMemory');
 
 /**
  * What a node lacks may be there a moment later, when another pod is restored or a process has ended. Where no other node can be
@@ -106,7 +107,8 @@ function planMemoryWait<S extends HandoverStatus, E extends Own>(
   const own = ownTarget(observed);
   const leftMs = Date.parse(draft.status.deadlines?.prepare ?? '') - draft.now;
   if (!own || !isLacking(observed, own, cause) || !(leftMs >= 0)) return undefined;
-  const message = `${cause.message} The request waits for memory there.`;
+  const wanted = cause.reason === 'DiskFull' ? 'room' : 'memory';
+  const message = `${cause.message} The request waits for ${wanted} there.`;
   draft.progress.waiting('TargetReady', cause.reason, message);
   return draft.plan('Preparing', [], Math.min(pollMs, leftMs + 1));
 }

@@ -20,6 +20,8 @@ import { rdmaContainer, type Container, type Machine, type Memory } from './mach
 /** What the next attempt of CRIU or of the freezer does. */
 export interface DumpFaults {
   dumpFails: boolean;
+  /** CRIU's images leave no room on the disk, also none for the journal, until they are removed. */
+  dumpFills: boolean;
   /** CRIU hangs until the agent interrupts it, and hears of that late. */
   dumpHangs: boolean;
   freezeFails: boolean;
@@ -54,6 +56,10 @@ export class SimulatedCheckpointer extends Checkpointer {
         .filter(({ state }) => state === 'Running' || state === 'Frozen')
         .map((one) => describe(one));
     });
+  }
+
+  protected override sandboxNetns(podUid: string): Promise<string | undefined> {
+    return runEffect(this.#machine.timeline, 1, () => this.#machine.sandboxes.get(podUid)?.netns);
   }
 
   /** No CRIU of a simulated node outlives its agent. */
@@ -117,6 +123,12 @@ export class SimulatedCheckpointer extends Checkpointer {
       if (isGivenUp) throw new AgentError('Aborted', 'The dump was given up (simulated).');
       machine.work.add(id);
       const memories: Record<string, Memory> = {};
+      if (this.#faults.dumpFills) {
+        this.#faults.dumpFills = false;
+        machine.disk.fillBy(id);
+        machine.images.set(id, { id, manifest: undefined, memories });
+      }
+      checkDisk(machine);
       for (const { id: containerId } of pod.containers) {
         const container = machine.containers.get(containerId);
         if (!container?.memory || container.state === 'Dead' || this.#faults.dumpFails) {
@@ -146,6 +158,19 @@ export class SimulatedCheckpointer extends Checkpointer {
       return { header, identity, objects, bytes };
     });
     return Promise.race([dumped, givenUp]);
+  }
+}
+
+/** What the product makes of a CRIU that could not write. */
+function checkDisk({ disk }: Machine): void {
+  try {
+    disk.write();
+  } catch (cause) {
+    throw new AgentError(
+      disk.isFull ? 'DiskFull' : 'CheckpointFailed',
+      'CRIU could not write its images (simulated)',
+      { cause },
+    );
   }
 }
 
@@ -184,7 +209,7 @@ function abortOf(signal: AbortSignal | undefined): Promise<void> {
 function describe({ id, bundle, name, podUid, sandbox }: Container): RuntimeContainer {
   return {
     ...{ id, bundle, podUid, sandboxId: sandbox.id, namespace: 'default', pod: '', name },
-    ...{ pid: 1, cgroup: `/cgroup/${id}`, netns: sandbox.netns },
+    ...{ pid: 1, cgroup: `/cgroup/${id}`, netns: sandbox.taskNetns },
     spec: { annotations: {}, mounts: [], linux: { namespaces: [], resources: { devices: [] } } },
   };
 }

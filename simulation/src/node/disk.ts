@@ -33,12 +33,18 @@ export class SimulatedJournalDirectory implements Directory {
 
   async replace(name: string, text: string): Promise<void> {
     await withFaults('journal.replace', () =>
-      this.#effect(() => this.#machine.journal.set(name, text)),
+      this.#effect(() => {
+        this.#machine.disk.write();
+        this.#machine.journal.set(name, text);
+      }),
     );
   }
 
   async remove(name: string): Promise<void> {
-    await this.#effect(() => this.#machine.journal.delete(name));
+    await this.#effect(() => {
+      this.#machine.disk.remove();
+      this.#machine.journal.delete(name);
+    });
   }
 
   #effect<T>(work: () => T): Promise<T> {
@@ -58,6 +64,7 @@ export class SimulatedImageStore extends ImageStore {
     return runEffect(this.#machine.timeline, 3, () => {
       const image = this.#machine.images.get(id);
       if (!image) throw Object.assign(new Error('no such directory'), { code: 'ENOENT' });
+      this.#machine.disk.write();
       image.manifest = manifest;
       return manifest;
     });
@@ -71,8 +78,20 @@ export class SimulatedImageStore extends ImageStore {
     return runEffect(this.#machine.timeline, 30, () => {
       const image = this.#machine.images.get(id);
       if (!image) throw new AgentError('CheckpointNotFound', `There are no images of ${id}.`);
-      image.manifest ??= image.received;
+      if (image.manifest) return;
+      try {
+        this.#machine.disk.write();
+      } catch (cause) {
+        // What could not be synced counts for nothing any more.
+        this.#machine.images.set(id, { ...image, received: undefined });
+        throw new AgentError('ImageCorrupt', `The images of ${id} are not on the disk.`, { cause });
+      }
+      image.manifest = image.received;
     });
+  }
+
+  override freeBytes(): Promise<number> {
+    return runEffect(this.#machine.timeline, 0.3, () => (this.#machine.disk.isFull ? 0 : 2 ** 40));
   }
 
   /** Images have no bytes here, and so no key. */
@@ -101,7 +120,11 @@ export class SimulatedImageStore extends ImageStore {
   }
 
   override async remove(id: string): Promise<void> {
-    await runEffect(this.#machine.timeline, 1, () => this.#machine.images.delete(id));
+    await runEffect(this.#machine.timeline, 1, () => {
+      if (!this.#machine.images.has(id)) return;
+      this.#machine.disk.remove();
+      this.#machine.images.delete(id);
+    });
   }
 
   override ids(): Promise<string[]> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel as native/addon calls it: nftables, rxe devices, interfaces. The product's RdmaDriver and NetworkLock run on
-// it. The path of a network namespace contains the node's name.
+// it. The path of a network namespace contains the node's name, or a PID of the node whose agent calls.
 import { lockCommands, TABLE, unlockCommands } from '../../../node-agent/src/node/lock/rules.ts';
 import { never } from '../process.ts';
 import type { Timeline } from '../timeline.ts';
@@ -159,10 +159,12 @@ export class Kernel {
   }
 
   #inNamespace<T>(netns: string, ms: number, work: (sandbox: Sandbox) => T): Promise<T> {
+    const caller = this.#timeline.currentProcess?.name.replace('agent/', '');
     return this.#call(() => {
-      const node = netns.split('/').at(-2) ?? '';
+      const isByTask = netns.startsWith('/proc/');
+      const node = (isByTask ? caller : netns.split('/').at(-2)) ?? '';
       const all = this.#machines.get(node)?.sandboxes.values() ?? [];
-      const sandbox = [...all].find((one) => one.netns === netns);
+      const sandbox = [...all].find((one) => (isByTask ? one.taskNetns : one.netns) === netns);
       if (!sandbox) throw coded('ENOENT', `no network namespace ${netns}`);
       return work(sandbox);
     }, ms);

@@ -5,6 +5,7 @@ import type { Manifest } from '../../../node-agent/src/node/transfer/manifest.ts
 import type { Nak } from '../../../crds/src/index.ts';
 import { Process } from '../process.ts';
 import type { Timeline } from '../timeline.ts';
+import { DiskFaults } from './disk-faults.ts';
 
 /** The memory of a container: how many operations it has done. */
 export interface Memory {
@@ -33,7 +34,10 @@ export interface Sandbox {
   readonly id: string;
   readonly podUid: string;
   readonly application: string;
+  /** Where the CNI plugins find its namespace. */
   readonly netns: string;
+  /** Where containerd's containers find it: by the PID of the sandbox's first task, which other nodes and boots have too. */
+  readonly taskNetns: string;
   /** Its interface is up. */
   connected: boolean;
   lock: Lock;
@@ -74,7 +78,7 @@ export interface Image {
   /** Undefined: the images are incomplete, or not sealed, or not synced. */
   manifest: Manifest | undefined;
   /** Of images that another node has sent. They are not synced before `manifest` is set. */
-  readonly received?: Manifest;
+  readonly received?: Manifest | undefined;
   /** By container. */
   readonly memories: Readonly<Record<string, Memory>>;
 }
@@ -88,6 +92,7 @@ export class Machine {
   readonly containers = new Map<string, Container>();
   readonly images = new Map<string, Image>();
   readonly journal = new Map<string, string>();
+  readonly disk: DiskFaults;
   /** Directories of CRIU's logs, by request. */
   readonly work = new Set<string>();
   /** The agent's socket, while an agent listens. */
@@ -95,20 +100,25 @@ export class Machine {
   /** Called before a container is removed. */
   onRemove: ((container: Container) => void) | undefined;
   #ids = 0;
+  /** Of the last task that this boot has started. */
+  #pid = 100;
 
   constructor(name: string, timeline: Timeline) {
     this.name = name;
     this.timeline = timeline;
+    this.disk = new DiskFaults(timeline, this.images);
     this.boot = new Process(`node/${name}`, timeline);
   }
 
   /** The node loses its power. The disk keeps what was synced. */
   reset(): void {
     this.boot.kill();
+    this.disk.boot();
     for (const sandbox of this.sandboxes.values()) sandbox.gone = true;
     for (const container of this.containers.values()) container.state = 'Dead';
     this.sandboxes.clear();
     this.containers.clear();
+    this.#pid = 100;
     this.socket = undefined;
     for (const [id, image] of this.images) if (!image.manifest) this.images.delete(id);
     this.work.clear();
@@ -123,6 +133,7 @@ export class Machine {
     const id = this.newId('sandbox');
     const sandbox: Sandbox = {
       ...{ id, podUid, application, netns: `/run/netns/${this.name}/${id}` },
+      taskNetns: `/proc/${++this.#pid}/ns/net`,
       ...{ connected: false, lock: 'none', device: undefined, hidden: false },
       ...{ announced: false, pending: 0, hasReplacedFiles: false, gone: false },
     };

@@ -72,7 +72,11 @@ export function simulatedOperations(
     // A simulated kubelet needs no images to make a sandbox.
     syncCniState: async () => runEffect(machine.timeline, 1, () => undefined),
     removeWork: async (id) => {
-      await runEffect(machine.timeline, 1, () => machine.work.delete(id));
+      await runEffect(machine.timeline, 1, () => {
+        if (!machine.work.has(id)) return;
+        machine.disk.remove();
+        machine.work.delete(id);
+      });
     },
   };
 }

@@ -32,6 +32,7 @@ export class SimulatedRestorer extends Restorer {
     order: RestoreOptions,
   ): Promise<void> {
     return runEffect(this.#machine.timeline, 10, () => {
+      this.#machine.disk.write();
       this.#machine.work.add(order.requestUid);
       if (!order.podFiles) return;
       for (const { state, sandbox } of this.#machine.containersOf(order.create.podUid)) {
@@ -113,7 +114,7 @@ export class SimulatedBundleEditor extends BundleEditor {
       const all = [...this.#machine.containers.values()];
       const container = all.find((one) => one.bundle === bundle);
       if (!container) throw Object.assign(new Error('no such bundle'), { code: 'ENOENT' });
-      return container.sandbox.netns;
+      return container.sandbox.taskNetns;
     });
   }
 

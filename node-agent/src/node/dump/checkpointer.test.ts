@@ -20,6 +20,8 @@ const container = (name: string, cgroup?: string) =>
 class RecordingCheckpointer extends Checkpointer {
   readonly did: string[];
   here: Container[];
+  /** Where containerd says that the pod's sandbox is. */
+  sandbox: string | undefined;
   /** What happens to the cgroups of this name. */
   readonly fails: Record<string, Error> = {};
 
@@ -58,6 +60,9 @@ class RecordingCheckpointer extends Checkpointer {
   protected override async checkIpc(): Promise<void> {}
   protected override async containers(): Promise<Container[]> {
     return this.here;
+  }
+  protected override async sandboxNetns(): Promise<string | undefined> {
+    return this.sandbox;
   }
   protected override async endFormerDumps(containers: readonly Container[]): Promise<void> {
     if (containers.length > 0) this.did.push('no dump');
@@ -194,15 +199,23 @@ describe('a pod that was locked', () => {
     expect(pod.did).not.toContain('kill /a');
   });
 
-  it('is found by its sandbox’s namespace when its container has ended', async () => {
+  it('is found by its sandbox when its containers have ended', async () => {
     const pod = new RecordingCheckpointer([]);
+    pod.sandbox = '/run/netns/y';
     await expect(pod.findPod('u')).rejects.toMatchObject({ code: 'PodNotFound' });
-    await pod.resumePod({ podUid: 'u', netns: '/run/netns/y' });
-    await pod.stopPod({ podUid: 'u', netns: '/run/netns/y' });
+    // What containerd gives to containers, and so the journal has.
+    await pod.resumePod({ podUid: 'u', netns: '/proc/77/ns/net' });
+    await pod.stopPod({ podUid: 'u', netns: '/proc/77/ns/net' });
     expect(pod.did).toEqual([
       ...['unlock /run/netns/y', 'resume /run/netns/y', 'allow exec'],
       ...['lock /run/netns/y', 'hide /run/netns/y'],
     ]);
+  });
+
+  it('is found by its journal when its sandbox has ended, too', async () => {
+    const pod = new RecordingCheckpointer([]);
+    await pod.resumePod({ podUid: 'u', netns: '/run/netns/y' });
+    expect(pod.did).toEqual(['unlock /run/netns/y', 'resume /run/netns/y', 'allow exec']);
   });
 
   it('is frozen as a whole', async () => {

@@ -19,7 +19,12 @@ import { keptNaks, type KeptNaks } from '../device/kept-naks.ts';
 import type { LimitedQueuePair } from '../device/retry-budget.ts';
 import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podFilesSize } from '../files/pod-files.ts';
-import { podContainers, type Container } from '../runtime/containers.ts';
+import {
+  lastingNetns,
+  podContainers,
+  sandboxNetns,
+  type Container,
+} from '../runtime/containers.ts';
 import { lastingMemoryOf } from '../runtime/lasting-memory.ts';
 import { podMemory } from '../runtime/pod-memory.ts';
 import type { LostConnections } from './cluster-sockets.ts';
@@ -249,7 +254,7 @@ export class Checkpointer {
     // One without a cgroup was never frozen.
     const frozen = containers.filter(({ cgroup }) => cgroup !== undefined);
     await this.#eachCgroup(frozen, (cgroup) => cgroup.endTcpRepair());
-    const netns = containers[0]?.netns ?? lastingNetns(pod.netns);
+    const netns = await this.#netnsOf(pod, containers);
     if (netns !== undefined) {
       await withFaults('source.unlock', () => this.#parts.lock.unlock(netns));
     }
@@ -261,7 +266,10 @@ export class Checkpointer {
           .catch((error: unknown) => failures.push(error));
       }
     });
-    if (netns !== undefined) await withFaults('source.resume', () => this.#resumeDevice(netns));
+    if (netns !== undefined) {
+      const { driver } = this.#parts;
+      await withFaults('source.resume', () => driver.resume(netns).catch(unlessGone));
+    }
     if (failures.length > 0) throw failures[0];
     await this.#parts.exec.allow(containers);
   }
@@ -287,7 +295,7 @@ export class Checkpointer {
     keep?: (found: KeptNaks) => Promise<void>,
   ): Promise<Failure | undefined> {
     const containers = await this.containers(pod.podUid);
-    const netns = containers[0]?.netns ?? lastingNetns(pod.netns);
+    const netns = await this.#netnsOf(pod, containers);
     let failure: Failure | undefined;
     if (netns !== undefined) {
       await this.silenceNetwork(netns, pod.resets);
@@ -324,12 +332,9 @@ export class Checkpointer {
     return this.#parts.driver.identity(pod.netns);
   }
 
-  async #resumeDevice(netns: string): Promise<void> {
-    try {
-      await this.#parts.driver.resume(netns);
-    } catch (error) {
-      if (!isGone(error)) throw error;
-    }
+  /** Of a pod whose containers may have ended. containerd's name it by a PID of the sandbox: the journal's may be another's now. */
+  async #netnsOf(pod: LockedPod, [running]: readonly Container[]): Promise<string | undefined> {
+    return running?.netns ?? (await this.sandboxNetns(pod.podUid)) ?? lastingNetns(pod.netns);
   }
 
   async #eachCgroup(
@@ -365,6 +370,11 @@ export class Checkpointer {
     return podContainers(this.#parts.host, podUid);
   }
 
+  /** Undefined: the pod has no sandbox that runs. */
+  protected sandboxNetns(podUid: string): Promise<string | undefined> {
+    return sandboxNetns(this.#parts.host, podUid);
+  }
+
   protected cgroup(dir: string): CgroupControl {
     return new Cgroup(dir);
   }
@@ -386,7 +396,6 @@ function unlessEnded(error: unknown): void {
   if (!(error instanceof ContainerEnded)) throw error;
 }
 
-/** The path if it names the sandbox's namespace. A path through a PID may lead to another pod by now. */
-function lastingNetns(netns: string | undefined): string | undefined {
-  return netns !== undefined && /^\/proc\/\d+\/ns\//.test(netns) ? undefined : netns;
+function unlessGone(error: unknown): void {
+  if (!isGone(error)) throw error;
 }

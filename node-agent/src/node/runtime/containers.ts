@@ -74,6 +74,11 @@ export async function sandboxNetns(host: Host, podUid: string): Promise<string |
   return newest?.netns;
 }
 
+/** The path of a namespace if it still leads there later on. One through a PID may lead to another pod then. */
+export function lastingNetns(netns: string | undefined): string | undefined {
+  return netns !== undefined && /^\/proc\/\d+\/ns\//.test(netns) ? undefined : netns;
+}
+
 /** Directory on the host of a sandbox's cgroup; undefined: runc keeps no state of it, or with cgroup v1. */
 export async function sandboxCgroup(host: Host, sandboxId: string): Promise<string | undefined> {
   return (await runningState(host, sandboxId))?.cgroup;

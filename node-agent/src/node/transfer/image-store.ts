@@ -3,12 +3,12 @@
 // checkpointer writes into it, the receiver receives into it, the restorer reads from it; reconcilers and orphan sweep
 // remove. Images that are kept are encrypted (docs/adr/0016).
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { withFaults } from '../../../../kube/src/index.ts';
-import { AgentError, isErrno, reasonOf, type Failure } from '../../support/errors.ts';
+import { AgentError, isErrno, reasonOf, unlessErrno, type Failure } from '../../support/errors.ts';
 import { textOf } from '../../support/optional-file.ts';
 import { DataKey, KEY_NAME, parseWrappedKey } from '../encryption/data-key.ts';
 import type { ImageKeys } from '../encryption/image-keys.ts';
@@ -58,6 +58,12 @@ export class ImageStore {
   dir(id: string): string {
     if (!idPattern.test(id)) throw new AgentError('BadRequest', `Not an id of images: ${id}.`);
     return join(this.#root, id);
+  }
+
+  /** Bytes that the disk has left for images; undefined: it does not say. */
+  async freeBytes(): Promise<number | undefined> {
+    const { bavail, bsize } = (await unlessErrno(statfs(this.#root), 'ENOENT')) ?? {};
+    return bavail === undefined || bsize === undefined ? undefined : bavail * bsize;
   }
 
   /** Makes an empty directory for one container's dump, in place of an earlier attempt's. @returns its path */

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CheckpointRequest, fieldManagers } from '../../../../crds/src/index.ts';
 import { checkpointRequests, pods } from '../../../../kube/src/index.ts';
 import { clockAt } from '../../../../kube/testing/clock.ts';
@@ -14,6 +14,8 @@ import type { Checkpointer } from '../../node/dump/checkpointer.ts';
 import type { ProbeAnswers } from '../../node/probes/probe-answers.ts';
 import { MANIFEST_VERSION } from '../../node/transfer/manifest.ts';
 import { ImageStore } from '../../node/transfer/image-store.ts';
+import { AgentError } from '../../support/errors.ts';
+import { DiskDirectory } from '../../support/journal/journal-directory.ts';
 import { Journal } from '../../support/journal/journal.ts';
 import { MemoryApi } from '../../testing/api.ts';
 import { NAMESPACE, pod, SOURCE_UID } from '../../testing/objects.ts';
@@ -72,6 +74,7 @@ describe('a checkpoint', () => {
       ...{ device: 'rxe0', number: 17, handle: 1, owner: 'Process 41 (app)' },
       peer: { rnrRetry: 6, retryCount: 7, timeout: 14, budgetMs: BUDGET_MS },
     }),
+    memory: async () => ({ bytes: 2 ** 30 }),
     lockNetwork: async () => void did.push('lock'),
     holdDevice: async () => void did.push('hold'),
     freezeTasks: async () => {
@@ -127,6 +130,55 @@ describe('a checkpoint', () => {
   });
 
   const steps = ['probes', 'lock', 'hold', 'freeze', 'dump', 'resume'];
+
+  it('is refused before the lock where its images do not fit on the disk', async () => {
+    vi.spyOn(store, 'freeBytes').mockResolvedValue(2 ** 30);
+    await expect(run()).rejects.toMatchObject({ code: 'DiskFull' });
+    await run();
+    expect(did).toEqual([]);
+    expect(request()?.status?.agent).toMatchObject({ state: 'Failed', reason: 'DiskFull' });
+  });
+
+  it.each(['Stored', 'Dumping'] as const)(
+    'that is deleted in stage %s says why its images stay, and removes them later',
+    async (stage) => {
+      await run();
+      await journal.change(UID, 'checkpoint', (now) => ({ ...now!, stage }));
+      const { metadata, ...rest } = request()!;
+      const deletionTimestamp = '2026-01-01T00:00:00Z';
+      api.put(checkpointRequests, { ...rest, metadata: { ...metadata, deletionTimestamp } });
+      const remove = vi
+        .spyOn(store, 'remove')
+        .mockRejectedValue(Object.assign(new Error('EROFS: rmdir'), { code: 'EROFS' }));
+      await expect(run()).rejects.toThrow('EROFS');
+      expect(request()?.status?.agent).toMatchObject({
+        state: 'Stored',
+        notRemoved: expect.stringMatching(
+          /^The agent of node node-a cannot remove the images: .*EROFS: rmdir\. Check its file system/,
+        ) as string,
+      });
+      remove.mockRestore();
+      await run();
+      expect(request()?.status?.agent?.state).toBe('Removed');
+      expect(request()?.status?.agent).not.toHaveProperty('notRemoved');
+      expect(await store.ids()).toEqual([]);
+      expect(journal.get(UID, 'checkpoint')).toBeUndefined();
+    },
+  );
+
+  it('leaves no pod frozen where the disk takes nothing any more', async () => {
+    const put = vi.spyOn(DiskDirectory.prototype, 'replace');
+    vi.spyOn(checkpointer, 'dumpContainers').mockImplementationOnce(async () => {
+      put.mockRejectedValue(Object.assign(new Error('no space'), { code: 'ENOSPC' }));
+      throw new AgentError('DiskFull', 'The node has no space left for the images of this dump.');
+    });
+    await expect(run()).rejects.toMatchObject({ code: 'DiskFull' });
+    await expect(run()).rejects.toThrow('no space');
+    expect(did).toEqual([...steps.slice(0, -2), 'resume']);
+    put.mockRestore();
+    await run();
+    expect(request()?.status?.agent).toMatchObject({ state: 'Failed', reason: 'DiskFull' });
+  });
 
   it('counts its peers’ time from the hold, not from before the open probes end', async () => {
     whileOpen = () => Promise.resolve(passed(BUDGET_MS + 1000));

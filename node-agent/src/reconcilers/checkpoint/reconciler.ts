@@ -16,6 +16,7 @@ import {
   type Plan,
 } from '../../../../kube/src/index.ts';
 import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts';
+import { checkDiskRoom } from '../disk-room.ts';
 import { checkStillInBudget, peerLimits } from '../peer-limits.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import type { Checkpointer, LocalPod } from '../../node/dump/checkpointer.ts';
@@ -33,6 +34,7 @@ import type { Publisher } from '../publisher.ts';
 import { RunningWork } from '../running-work.ts';
 import { LocalDeadlines } from '../local-deadlines.ts';
 import { earliest, type Limit } from '../step-limits.ts';
+import { retryBudgetLimit, timeoutLimit } from './limits.ts';
 import {
   decideCheckpoint,
   type CheckpointEffect,
@@ -127,9 +129,9 @@ export class CheckpointReconciler implements HandoverReconciler<
       case 'TakeCheckpoint':
         return this.#takeCheckpoint(request, context);
       case 'ResumePod':
-        return this.#resumePod(request);
+        return this.#sayingWhatStays(observed, context, () => this.#resumePod(request));
       case 'RemoveImages':
-        return this.#removeImages(request);
+        return this.#sayingWhatStays(observed, context, () => this.#removeImages(request));
     }
   }
 
@@ -145,7 +147,11 @@ export class CheckpointReconciler implements HandoverReconciler<
     const entry = this.#deps.journal.get(uid, 'checkpoint');
     if (entry) {
       const located = withDiagnosticsPath(this.#deps.diagnostics, message, entry);
-      await this.#deps.journal.put({ ...entry, ...failureFields({ code, message: located }) });
+      // A restarted agent resumes the pod anyway.
+      await this.#deps.journal.putIfPossible({
+        ...entry,
+        ...failureFields({ code, message: located }),
+      });
     } else {
       this.#deps.journal.unclaim(podUid(observed.request), uid);
       if (error instanceof AgentError) this.#refusals.set(uid, { code, message });
@@ -180,6 +186,7 @@ export class CheckpointReconciler implements HandoverReconciler<
       steps: steps?.length ? steps : reported?.steps,
       reason: undefined,
       message: undefined,
+      notRemoved: undefined,
       ...status,
     };
   }
@@ -193,6 +200,8 @@ export class CheckpointReconciler implements HandoverReconciler<
     const { annotations } = described.metadata;
     const addresses = described.status.podIPs.map(({ ip }) => ip);
     const pod = await checkpointer.inspectPod(podUid(request), startOrder(described), addresses);
+    const memory = await checkpointer.memory(pod);
+    await checkDiskRoom(this.#deps.store, this.#deps.nodeName, memory?.bytes ?? 0);
     const limits = await peerLimits(checkpointer, pod, annotations);
     const within = <R>(
       limit: Limit | undefined,
@@ -314,6 +323,25 @@ export class CheckpointReconciler implements HandoverReconciler<
     if (entry) await journal.put({ ...entry, stage: 'Resumed' });
   }
 
+  /** Whoever has deleted a request waits for the removal of its images: he hears why they stay. */
+  async #sayingWhatStays(
+    { request, deleting }: Observed,
+    { signal }: Context,
+    work: () => Promise<void>,
+  ): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (deleting) {
+        const { nodeName, publisher } = this.#deps;
+        const notRemoved = `The agent of node ${nodeName} cannot remove the images: ${reasonOf(error).message}`;
+        const { agent = { state: 'Failed' as const } } = request.status ?? {};
+        await publisher.write(request, { ...agent, notRemoved }, signal);
+      }
+      throw error;
+    }
+  }
+
   async #removeImages(request: CheckpointRequest): Promise<void> {
     const id = imageId(request);
     await withFaults('checkpoint.remove', () => this.#deps.store.remove(id));
@@ -350,29 +378,6 @@ function reportedFailure(
   const reported = status?.agent;
   if (entry || reported?.state !== 'Failed') return undefined;
   return { code: reported.reason ?? 'CheckpointFailed', message: reported.message ?? '' };
-}
-
-function timeoutLimit({ spec }: CheckpointRequest, at: number | undefined): Limit | undefined {
-  if (at === undefined) return undefined;
-  return {
-    at,
-    code: 'DeadlineExceeded',
-    message:
-      `The checkpoint was not taken within ${spec.timeoutSeconds} s: ` +
-      'raise spec.timeoutSeconds if it needs longer.',
-  };
-}
-
-/** Until when the pod must resume if its device is held from now on. */
-function retryBudgetLimit(budget: number | undefined, now: number): Limit | undefined {
-  if (budget === undefined) return undefined;
-  return {
-    at: now + budget,
-    code: 'PeerRetryBudgetExceeded',
-    message:
-      "The pod's peers have a retry limit (that of its queue pairs, or annotation sealift.dev/peer-rnr-retry), and the " +
-      `checkpoint was not taken within their retry budget of ${budget} ms. docs/peers.md says what to set.`,
-  };
 }
 
 function imageId(request: CheckpointRequest): string {

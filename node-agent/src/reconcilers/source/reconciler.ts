@@ -17,6 +17,7 @@ import {
 } from '../../../../kube/src/index.ts';
 import { startOrder } from '../../callers/request-lookup.ts';
 import { checkBandwidth, leastSent } from '../bandwidth.ts';
+import { checkDiskRoom } from '../disk-room.ts';
 import { peerLimits } from '../peer-limits.ts';
 import {
   AgentError,
@@ -63,6 +64,8 @@ const repeatedEffects: ReadonlySet<SourceEffect['type']> = new Set([
   'AwaitTargetAnswering',
   'StopSource',
 ] as const);
+
+const unwritable = 'the journal cannot be written: what the decision asks for is done without it';
 
 export class SourceReconciler implements HandoverReconciler<Observed, SourceEffect, SourceStatus> {
   readonly #deps: SourceDependencies;
@@ -129,7 +132,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       case 'ProposeAbort':
         return this.#proposeAbort(request, effect, context);
       case 'ResumeSource':
-        return this.#resumeSource(request);
+        return this.#resumeSource(request, context);
       case 'AllowRestart':
         return this.#deps.journal.put({ ...this.#entry(request), stage: 'Resumed' });
       case 'AwaitTargetAnswering':
@@ -184,9 +187,13 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   }
 
   async #recordFailure(request: MigrationRequest, { code, message }: Failure): Promise<void> {
+    const { journal, store, diagnostics } = this.#deps;
+    // The images may be what fills the disk that the journal is on. Nobody needs them: the request is to be aborted.
+    if (code === 'DiskFull') await store.remove(request.metadata.uid).catch(() => undefined);
     const entry = this.#entry(request);
-    const located = withDiagnosticsPath(this.#deps.diagnostics, message, entry);
-    await this.#deps.journal.put({ ...entry, ...failureFields({ code, message: located }) });
+    const located = withDiagnosticsPath(diagnostics, message, entry);
+    // A restarted agent repeats the step, or finds its limit.
+    await journal.putIfPossible({ ...entry, ...failureFields({ code, message: located }) });
   }
 
   /** Finds out what would make the move fail, while nothing is locked. */
@@ -209,6 +216,11 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
         await checkpointer.checkAddresses(found, request.status?.targetAgent?.gids);
       const least = await leastSent(request, checkpointer, found);
       checkBandwidth(request, least);
+      await checkDiskRoom(
+        this.#deps.store,
+        this.#deps.nodeName,
+        Math.max(least, memory?.bytes ?? 0),
+      );
       await peerLimits(checkpointer, found, pod.metadata.annotations, {
         accepted: request.status?.peers,
         timeouts: request.spec.timeouts,
@@ -256,7 +268,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     );
   }
 
-  async #resumeSource(request: MigrationRequest): Promise<void> {
+  async #resumeSource(request: MigrationRequest, { log }: Context): Promise<void> {
     const { journal, checkpointer, diagnostics } = this.#deps;
     const before = this.#entry(request);
     await this.#running.waitForEnd(request.metadata.uid);
@@ -266,7 +278,8 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     const failure = lost ? { code: 'SourceLost', message: lostMessage(before.pod) } : undefined;
     const steps = beginStep(before.steps, 'resume');
     const entry: Entry = { ...before, ...failureFields(failure), lost, steps };
-    await journal.put(entry);
+    // No pod waits for a disk: the next agent reads Aborted from the API server, and does the same again.
+    if (!(await journal.putIfPossible(entry))) log.warn(unwritable);
     await checkpointer.resumePod(lockedPodOf(journal, request));
     const ended = endStep(entry.steps, 'resume');
     // The pod runs again, so the diagnostics lengthen no pause.
@@ -278,7 +291,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   /** The held device answers the peers until the target's does. */
   async #awaitTargetAnswering(request: MigrationRequest, { signal }: Context): Promise<void> {
     // If the request is deleted by force now, the orphan sweep must know that it was committed.
-    await this.#deps.journal.put({ ...this.#entry(request), decided: 'Committed' });
+    await this.#deps.journal.putIfPossible({ ...this.#entry(request), decided: 'Committed' });
     const isAnswering = () => {
       const now = this.#deps.request(keyOf(request));
       return now?.metadata.uid !== request.metadata.uid || isTargetAnswering(now);
@@ -290,7 +303,9 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   /** Stops the pod for good. From this stage on the agent refuses every `create` of it. */
   async #stopSource(request: MigrationRequest, context: Context): Promise<void> {
     const { journal, checkpointer } = this.#deps;
-    await journal.put({ ...this.#entry(request), stage: 'Stopping' });
+    // The target runs soon, whatever this node's disk does: its source must be silent then.
+    if (!(await journal.putIfPossible({ ...this.#entry(request), stage: 'Stopping' })))
+      context.log.warn(unwritable);
     const failure = await checkpointer.stopPod(lockedPodOf(journal, request), (found) =>
       this.#keepNaks(request, found, context.log),
     );
@@ -312,7 +327,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       log.warn({ failures }, 'the driver fails to say which NAKs the pod has received');
     const entry = this.#entry(request);
     const kept = withNaks(entry, naks);
-    if (kept.naks?.length !== entry.naks?.length) await this.#deps.journal.put(kept);
+    if (kept.naks?.length !== entry.naks?.length) await this.#deps.journal.putIfPossible(kept);
   }
 
   async #removeImages(request: MigrationRequest): Promise<void> {

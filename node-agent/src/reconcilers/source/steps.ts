@@ -22,6 +22,7 @@ import {
 } from '../../../../kube/src/index.ts';
 import { startOrder } from '../../callers/request-lookup.ts';
 import { checkBandwidth, leastSent } from '../bandwidth.ts';
+import { checkDiskRoom } from '../disk-room.ts';
 import { checkStillInBudget, peerLimits, type PeerLimits } from '../peer-limits.ts';
 import type { LocalPod } from '../../node/dump/checkpointer.ts';
 import { checkComplete, checkUnchanged } from '../../node/dump/preconditions.ts';
@@ -141,6 +142,9 @@ export class SourceSteps {
     await checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
     const least = await leastSent(request, checkpointer, pod);
     checkBandwidth(request, least);
+    const memory = await checkpointer.memory(pod);
+    const { store, nodeName } = this.#deps;
+    await checkDiskRoom(store, nodeName, Math.max(least, memory?.bytes ?? 0));
     await this.#peerLimits(request, pod, least);
   }
 

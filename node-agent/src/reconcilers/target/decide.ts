@@ -15,8 +15,9 @@ export interface TargetObserved {
   images: 'absent' | 'receiving' | 'complete';
   /** `due`: the source has other addresses than the agent has given to the sandbox of the create that waits. */
   addresses?: 'due' | undefined;
-  /** The node has too little memory for the pod that waits, and nothing of its source may be touched yet. */
-  lacking?: { readonly podUid: string; readonly message: string } | undefined;
+  /** The node has too little memory, or room on its disk, for the pod that waits; nothing of its source may be touched yet. */
+  lacking?:
+    { readonly podUid: string; readonly reason: string; readonly message: string } | undefined;
   /** The images are a checkpoint that this node stores: they outlive the request. */
   imagesAreCheckpoint: boolean;
   /** Containers that are started and frozen; those that have been thawed since count too. */
@@ -214,8 +215,8 @@ function commit({ peersHaveRetryLimit, peerBudgetMs, peerLimit }: TargetObserved
 }
 
 /** As if it were not prepared: the operator begins no blackout, and tries another node. */
-function refuse({ podUid, message }: NonNullable<TargetObserved['lacking']>): TargetPlan {
-  const status = { state: 'Preparing', reason: 'NotEnoughMemory', message } as const;
+function refuse({ podUid, ...why }: NonNullable<TargetObserved['lacking']>): TargetPlan {
+  const status = { state: 'Preparing', ...why } as const;
   return { ...plan({ ...status, refuses: podUid }), requeueAfterMs: MEMORY_POLL_MS };
 }
 

@@ -88,11 +88,13 @@ export class TargetDecision<T extends Handover> {
     const decided = standing.outcome;
     context.log.info({ outcome: decided, by: standing.by }, 'decided');
     // A decision never changes, but the informer's cache may not have it at this request's next run.
-    await journal.change(request.metadata.uid, 'target', (now = this.#entry(request)) => ({
+    const record = (now = this.#entry(request)): Entry => ({
       ...now,
       decided,
       steps: endStep(now.steps, 'decide'),
-    }));
+    });
+    const { uid } = request.metadata;
+    await journal.change(uid, 'target', record).catch(() => journal.note(uid, 'target', record));
     return decided;
   }
 

@@ -41,7 +41,7 @@ export async function memoryRefusal(
 }
 
 /** As the operator has found it, or what the pod has come to since. */
-function neededBy({ kind, status }: Handover): PodMemory | undefined {
+export function neededBy({ kind, status }: Handover): PodMemory | undefined {
   if (kind !== 'MigrationRequest') return undefined;
   const { target, sourceAgent } = status ?? {};
   const [found, now] = [target?.memory, sourceAgent?.memory];

@@ -13,7 +13,7 @@ import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { withDiagnosticsPath } from '../diagnostics-path.ts';
 import { withRemedy } from '../remedy.ts';
 import { isSourceStopped } from '../handover-waits.ts';
-import type { Entry, Journal } from '../../support/journal/journal.ts';
+import { targetStage, type Entry, type Journal } from '../../support/journal/journal.ts';
 import { stepLimit, type Limit } from '../step-limits.ts';
 import type { Handover, HandoverKind } from '../../callers/request-lookup.ts';
 import type { Publisher } from '../publisher.ts';
@@ -23,10 +23,11 @@ import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { TargetContainers } from './containers.ts';
 import type { TargetObserved } from './decide.ts';
 import { peerLimitOf } from './journal-entry.ts';
+import { diskRefusal } from '../disk-room.ts';
 import { blackoutDeadline, type LocalDeadlines } from '../local-deadlines.ts';
 import type { Gates } from '../../callers/gates.ts';
 import type { ContainerStates } from './container-states.ts';
-import { memoryRefusal, type MemoryParts } from './memory-look.ts';
+import { memoryRefusal, neededBy, type MemoryParts } from './memory-look.ts';
 
 export interface TargetDependencies<T extends Handover> extends MemoryParts {
   api: Api;
@@ -83,7 +84,7 @@ export class TargetObserver<T extends Handover> {
       request,
       imageId,
       decision,
-      stage: entry?.stage,
+      stage: targetStage(entry, request.status.targetAgent?.state),
       create: this.#containers.atCreateGate(uid, entry),
       images,
       addresses: this.#addresses(request, entry),
@@ -109,8 +110,19 @@ export class TargetObserver<T extends Handover> {
     const isBegun = entry !== undefined && entry.stage !== 'Preparing';
     if (decision || deadlines?.blackout !== undefined || isBegun) return undefined;
     const [create] = this.#deps.gates.listAtCreateGate(request.metadata.uid);
-    const message = create && (await memoryRefusal(request, this.#deps));
-    return message === undefined ? undefined : { podUid: create?.podUid ?? '', message };
+    if (!create) return undefined;
+    const { podUid } = create;
+    const memory = await memoryRefusal(request, this.#deps);
+    if (memory !== undefined) return { podUid, reason: 'NotEnoughMemory', message: memory };
+    const { store, nodeName } = this.#deps;
+    const bytes = neededBy(request)?.bytes;
+    const disk = bytes === undefined ? undefined : await diskRefusal(store, nodeName, bytes);
+    if (disk === undefined) return undefined;
+    return {
+      podUid,
+      reason: 'DiskFull',
+      message: `${disk} Free space there, or name another node.`,
+    };
   }
 
   #addresses({ kind, metadata, status }: T, entry: Entry | undefined): TargetObserved['addresses'] {

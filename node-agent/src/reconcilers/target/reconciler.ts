@@ -107,7 +107,10 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const { code, message } = withRemedy(observed.request.kind, reason);
     const entry = this.#entry(observed.request);
     const located = withDiagnosticsPath(this.#deps.diagnostics, message, entry);
-    await this.#deps.journal.put({ ...entry, ...failureFields({ code, message: located }) });
+    await this.#deps.journal.putIfPossible({
+      ...entry,
+      ...failureFields({ code, message: located }),
+    });
   }
 
   async publish(status: TargetStatus, observed: Observed<T>, context: Context): Promise<void> {

@@ -5,7 +5,7 @@ import { keyOf, realClock, type Clock, type Context } from '../../../../kube/src
 import type { Handover } from '../../callers/request-lookup.ts';
 import type { ConnectionsToReset } from '../../node/restore/lost-connections.ts';
 import { AgentError } from '../../support/errors.ts';
-import type { Entry } from '../../support/journal/journal.ts';
+import { targetStage, type Entry } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
 import { beginOnce, endStep, microTimestamp, secondsOf } from '../../support/step-times.ts';
 import { isSourceStopped, TARGET_WAIT_MS, waitUntil } from '../handover-waits.ts';
@@ -57,20 +57,21 @@ export class TargetResume<T extends Handover> {
    * restarted agent does all of it again.
    * @throws AgentError Internal if a container was killed since: it has not run, so it is restored again
    */
-  async resume(request: T, { log }: Pick<Context, 'log'>): Promise<void> {
+  async resume(request: T, context: Context): Promise<void> {
     const entry = this.#entry(request);
-    if (entry.stage !== 'Resuming' && (await this.#containers.read(entry)).missing().length > 0) {
+    const stage = targetStage(entry, request.status?.targetAgent?.state);
+    if (stage !== 'Resuming' && (await this.#containers.read(entry)).missing().length > 0) {
       throw new AgentError('Internal', 'Not every container is at its gate: the agent retries.');
     }
-    await this.#resume(request, entry, log);
+    await this.#resume(request, entry, context);
   }
 
   /** The request has finished: resumes the containers that are restored. */
-  async resumeRemaining(request: T, { log }: Pick<Context, 'log'>): Promise<void> {
-    await this.#resume(request, this.#entry(request), log);
+  async resumeRemaining(request: T, context: Context): Promise<void> {
+    await this.#resume(request, this.#entry(request), context);
   }
 
-  async #resume(request: T, entry: Entry, log: Context['log']): Promise<void> {
+  async #resume(request: T, entry: Entry, { log, signal }: Context): Promise<void> {
     const { journal, restorer } = this.#deps;
     const resuming: Entry = {
       ...entry,
@@ -79,7 +80,12 @@ export class TargetResume<T extends Handover> {
       // The first time counts: some containers may run since then.
       resumedAt: entry.resumedAt ?? microTimestamp(),
     };
-    await journal.put(resuming);
+    // An agent that did not know would restore once more a container that has run. Where the disk takes nothing, the API server
+    // has to know it (observe.ts).
+    if (!(await journal.putIfPossible(resuming))) {
+      log.warn('the journal cannot be written: the status says in its place that the pod may run');
+      await this.#report.write(request, { state: 'Running' }, signal);
+    }
     if (resuming.netns !== undefined) {
       const naks = this.#naks(request);
       const { refused, failures } = await restorer.resumePod(resuming.netns, naks, lostBy(entry));

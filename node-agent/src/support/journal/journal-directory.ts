@@ -17,6 +17,11 @@ export interface Directory {
 /** Suffix of a file that is not complete yet. */
 const UNFINISHED = '.new';
 
+/** What an agent has begun before the disk became read-only has to be ended all the same. */
+function unlessReadOnly(error: unknown): void {
+  if (!isErrno(error, 'EROFS')) throw error;
+}
+
 export class DiskDirectory implements Directory {
   readonly #dir: string;
 
@@ -27,10 +32,11 @@ export class DiskDirectory implements Directory {
   /** Makes the directory, and removes files that a crash has left unfinished. */
   async names(): Promise<string[]> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-    await syncPath(dirname(this.#dir));
+    await syncPath(dirname(this.#dir)).catch(unlessReadOnly);
     const complete: string[] = [];
     for (const name of await readdir(this.#dir)) {
-      if (name.endsWith(UNFINISHED)) await rm(join(this.#dir, name), { force: true });
+      if (name.endsWith(UNFINISHED))
+        await rm(join(this.#dir, name), { force: true }).catch(unlessReadOnly);
       else complete.push(name);
     }
     return complete;

@@ -2,7 +2,7 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DiskDirectory } from './journal-directory.ts';
 import { Journal, type Entry } from './journal.ts';
 
@@ -72,6 +72,38 @@ it('knows of an entry that is in its file, though the write has failed', async (
   await expect(journal.put(entry('b'))).rejects.toThrow('EIO');
   expect(journal.get('a', 'source')).toEqual(entry('a'));
   expect(journal.get('b', 'source')).toBeUndefined();
+});
+
+describe('on a disk that takes nothing', () => {
+  class Full extends DiskDirectory {
+    isFull = false;
+    override async replace(name: string, text: string): Promise<void> {
+      if (this.isFull) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+      return super.replace(name, text);
+    }
+  }
+
+  it('counts for this process what may not wait, and is whole on the disk with the next write', async () => {
+    const directory = new Full(dir);
+    const { journal } = await Journal.open(directory);
+    expect(await journal.putIfPossible(entry('a'))).toBe(true);
+    directory.isFull = true;
+    expect(await journal.putIfPossible(entry('a', { stage: 'Stopping' }))).toBe(false);
+    expect(journal.get('a', 'source')?.stage).toBe('Stopping');
+    expect((await Journal.open(dir)).journal.get('a', 'source')?.stage).toBe('Holding');
+    directory.isFull = false;
+    await journal.change('a', 'source', (now) => ({ ...now!, reason: 'Why' }));
+    expect((await Journal.open(dir)).journal.get('a', 'source')).toMatchObject({
+      ...{ stage: 'Stopping', reason: 'Why' },
+    });
+  });
+
+  it('takes nothing that the next agent could not read', async () => {
+    const { journal } = await Journal.open(new Full(dir));
+    const wrong = entry('a', { stage: 'nowhere' as 'Sent' });
+    await expect(journal.putIfPossible(wrong)).rejects.toThrow();
+    expect(journal.get('a', 'source')).toBeUndefined();
+  });
 });
 
 it('refuses to write what it could not read', async () => {

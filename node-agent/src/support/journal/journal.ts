@@ -109,6 +109,13 @@ export const isOver = ({ stage: reached }: Pick<Entry, 'stage'>): boolean =>
 export const isRestoring = ({ stage: reached }: { stage: Stage | undefined }): boolean =>
   reached === 'Restoring' || reached === 'AtResumeGate';
 
+/**
+ * A target's stage. Where the disk took nothing when its agent began to resume it, the API server has that instead of the journal.
+ * @param reported the state of the agent's part of the status
+ */
+export const targetStage = (entry: Entry | undefined, reported: string | undefined) =>
+  entry && isRestoring(entry) && reported === 'Running' ? 'Resuming' : entry?.stage;
+
 const fileName = (id: string, role: Entry['role']) => `${id}.${role}.json`;
 
 export class Journal {
@@ -180,6 +187,25 @@ export class Journal {
   async put(content: Entry): Promise<void> {
     const name = fileName(content.id, content.role);
     await this.#mutex.run(name, () => this.#replace(name, content));
+  }
+
+  /**
+   * As `put`. Where the disk takes nothing, because it is full or read-only, the entry counts for this process until a later
+   * write: for what must not wait for a disk, as a restarted agent reads the same from the API server.
+   * @returns whether it is durable
+   */
+  async putIfPossible(content: Entry): Promise<boolean> {
+    const name = fileName(content.id, content.role);
+    entry.parse(content);
+    return this.#mutex.run(name, async () => {
+      try {
+        await this.#replace(name, content);
+        return true;
+      } catch {
+        this.#set(name, content);
+        return false;
+      }
+    });
   }
 
   /**
