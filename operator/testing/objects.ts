@@ -163,7 +163,7 @@ export function stored(status: Json = {}, parts: RequestParts = {}): CheckpointR
       digest: 'sha256:1',
       podTemplate: {
         metadata: { labels: { app: 'x' }, annotations: {} },
-        spec: { containers: [] },
+        spec: { runtimeClassName: RUNTIME_CLASS, containers: [{ name: 'main' }] },
       },
       conditions: [succeeded('True', 'CheckpointStored')],
       ...status,
