@@ -31,9 +31,12 @@ export function refuseOtherTarget(
   if (!wanted || !target) return undefined;
   const [what] = differences(wanted, target.spec);
   if (what === undefined) return undefined;
-  const message = `The target pod ${target.metadata.name} is not what the operator has asked for: ${what}. An admission webhook or policy has done that. Let it leave pods with the label ${labels.role}=target alone (objectSelector of a webhook, exclude of a policy), then create a new request.`;
+  const message = `The target pod ${target.metadata.name} is not what the operator has asked for: ${what.slice(0, mostOfText)}. An admission webhook or policy has done that. Let it leave pods with the label ${labels.role}=target alone (objectSelector of a webhook, exclude of a policy), then create a new request.`;
   return { reason: 'TargetDiffers', message };
 }
+
+/** A path or a reference may be long, and a status takes so much. */
+const mostOfText = 1024;
 
 function* differences({ spec, status }: Wanted, target: Spec): Generator<string> {
   // In another runtime its containers start from nothing.
