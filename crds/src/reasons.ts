@@ -76,6 +76,8 @@ export const reasons = {
   SourceFailed: 'The source’s agent reported a failure.',
   TargetUnschedulable: 'The scheduler found no room for the target pod.',
   TargetRejected: 'The API server did not admit the target pod.',
+  TargetDiffers:
+    'A webhook or policy has made the target another pod than the source is: it could not be restored.',
   TargetFailed: 'The target pod or its agent reported a failure.',
   TargetGone: 'A client other than the operator deleted the target pod.',
 

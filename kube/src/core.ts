@@ -29,6 +29,7 @@ const ContainerState = z.object({
 const ContainerStatus = z.object({
   name: z.string(),
   containerID: z.string().default(''),
+  imageID: z.string().default(''),
   ready: z.boolean().default(false),
   started: z.boolean().nullish(),
   restartCount: z.number().default(0),
@@ -100,6 +101,8 @@ const Probe = z.object({
 
 const Container = z.object({
   name: z.string(),
+  image: z.string().optional(),
+  volumeMounts: z.array(z.object({ mountPath: z.string() })).nullish(),
   ports: z
     .array(
       z.object({

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Leader election by a Lease. A process that loses the Lease must stop at once: the caller ends the process.
+// Leader election by a Lease. A process that loses the Lease must stop at once: the caller ends the process. Times that matter
+// are measured by timers, which go on when the machine's clock is set.
 import type { Api } from './api.ts';
-import { realClock, type Clock } from './clock.ts';
+import { realClock, type Clock, type Timer } from './clock.ts';
 import { codeOf, isAlreadyExists, isConflict, messageOf } from './errors.ts';
 import { unlessNotFound } from './reads.ts';
 import { leases, microTime, type Lease } from './lease.ts';
@@ -17,7 +18,7 @@ export interface LeaderOptions {
   readonly clock?: Clock;
   /** How long others wait after the last renewal. Default 30 s: an unnecessary change of leader costs more than a late one. */
   readonly leaseMs?: number;
-  /** The leader gives up when it could not renew for this long. Default 20 s. */
+  /** The leader gives up when it could not renew for this long, whatever it waits for. Default 20 s. */
   readonly renewMs?: number;
   /** Time between attempts. Default 3 s. */
   readonly retryMs?: number;
@@ -29,8 +30,8 @@ export class LeaderElector {
   readonly #leaseMs: number;
   readonly #renewMs: number;
   readonly #retryMs: number;
-  /** The last version of the Lease that we saw, and when, by our own clock: other clocks may be wrong. */
-  #seen: { version: string; at: number } | undefined;
+  /** The last version of the Lease that we saw, and whether its time is over since: times in it are of another clock. */
+  #seen: { version: string; isOver: boolean; timer: Timer } | undefined;
   /** When the API server last answered about the Lease. */
   #answeredAt: number | undefined;
 
@@ -52,9 +53,10 @@ export class LeaderElector {
     parent: AbortSignal,
   ): Promise<'stopped' | 'lost'> {
     const { log, identity } = this.#options;
-    while (!parent.aborted && !(await this.#try(parent))) {
+    while (!parent.aborted && !(await this.#tryInTime(parent))) {
       await this.#clock.sleep(this.#retryMs, parent);
     }
+    this.#seen?.timer.cancel();
     if (parent.aborted) return 'stopped';
     log.info({ identity }, 'leading');
     isLeader.set(1);
@@ -83,22 +85,46 @@ export class LeaderElector {
 
   /** Resolves when the parent aborts or the lease could not be renewed in time. */
   async #renew(parent: AbortSignal): Promise<void> {
-    let renewedAt = this.#clock.now();
-    while (!parent.aborted) {
-      await this.#clock.sleep(this.#retryMs, parent);
-      if (parent.aborted) return;
-      const startedAt = this.#clock.now();
-      if (await this.#try(parent)) renewedAt = startedAt;
-      else if (this.#clock.now() - renewedAt > this.#renewMs) return;
+    const over = new AbortController();
+    const signal = AbortSignal.any([parent, over.signal]);
+    const fromNow = (): Timer => this.#clock.after(this.#renewMs, () => over.abort());
+    let deadline = fromNow();
+    while (!signal.aborted) {
+      await this.#clock.sleep(this.#retryMs, signal);
+      if (signal.aborted) break;
+      const next = fromNow();
+      const isRenewed = await this.#tryInTime(parent, over.signal);
+      (isRenewed ? deadline : next).cancel();
+      if (isRenewed) deadline = next;
+    }
+    deadline.cancel();
+  }
+
+  /**
+   * @param over when nobody waits for the answer any more
+   * @returns true if we have the Lease now; false also if a call does not end when it is aborted
+   */
+  async #tryInTime(parent: AbortSignal, over?: AbortSignal): Promise<boolean> {
+    const late = new AbortController();
+    const passed = Promise.withResolvers<boolean>();
+    const giveUp = (): void => {
+      late.abort();
+      passed.resolve(false);
+    };
+    const timer = this.#clock.after(this.#renewMs / 2, giveUp);
+    over?.addEventListener('abort', giveUp, { once: true });
+    try {
+      const tried = this.#try(parent, AbortSignal.any([parent, late.signal]));
+      return await Promise.race([tried, passed.promise]);
+    } finally {
+      timer.cancel();
+      over?.removeEventListener('abort', giveUp);
     }
   }
 
-  /** @returns true if we have the Lease now. */
-  async #try(signal: AbortSignal): Promise<boolean> {
+  /** @returns true if we have the Lease now. Never rejects. */
+  async #try(signal: AbortSignal, limit: AbortSignal): Promise<boolean> {
     const { api, namespace, name, identity, log } = this.#options;
-    const late = new AbortController();
-    const timer = this.#clock.after(this.#renewMs / 2, () => late.abort());
-    const limit = AbortSignal.any([signal, late.signal]);
     try {
       const lease = await this.#read(limit);
       this.#answeredAt = this.#clock.now();
@@ -130,8 +156,6 @@ export class LeaderElector {
         log.warn({ code: codeOf(error), detail: messageOf(error) }, 'lease not renewed');
       }
       return false;
-    } finally {
-      timer.cancel();
     }
   }
 
@@ -142,9 +166,16 @@ export class LeaderElector {
 
   #expired(lease: Lease): boolean {
     const version = lease.metadata.resourceVersion;
-    const now = this.#clock.now();
-    if (this.#seen?.version !== version) this.#seen = { version, at: now };
-    return now - this.#seen.at > (lease.spec.leaseDurationSeconds ?? this.#leaseMs / 1000) * 1000;
+    if (this.#seen?.version === version) return this.#seen.isOver;
+    this.#seen?.timer.cancel();
+    const ms = (lease.spec.leaseDurationSeconds ?? this.#leaseMs / 1000) * 1000;
+    const seen = {
+      version,
+      isOver: false,
+      timer: this.#clock.after(ms, () => (seen.isOver = true)),
+    };
+    this.#seen = seen;
+    return false;
   }
 
   #spec(transitions: number, acquired: boolean): object {

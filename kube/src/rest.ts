@@ -117,7 +117,8 @@ export class Rest {
   /**
    * A watch. It ends when the server ends it, or when nothing (not even a bookmark) came for `idleMs`.
    * @param opened is called once the server has accepted it
-   * @throws ApiError when the server refuses the watch; ConnectionError when it breaks.
+   * @throws ApiError when the server refuses the watch; ConnectionError when it breaks, and when nobody answers within `idleMs`:
+   * whoever follows by such a watch sees nothing, and has to know.
    */
   async *watch(
     path: string,
@@ -129,8 +130,10 @@ export class Rest {
     const idle = new AbortController();
     const both = AbortSignal.any([signal, idle.signal]);
     const timer = setTimeout(() => idle.abort(), idleMs);
+    let isOpen = false;
     try {
       const response = await this.#send({ method: 'GET', path, query }, both);
+      isOpen = true;
       opened?.();
       if (response.body === null) return;
       const decoder = new TextDecoderStream();
@@ -147,8 +150,12 @@ export class Rest {
         }
       }
     } catch (error) {
-      if (signal.aborted || idle.signal.aborted) return;
+      if (signal.aborted || (idle.signal.aborted && isOpen)) return;
       if (error instanceof ApiError) throw error;
+      if (idle.signal.aborted) {
+        const message = `watch ${path}: no answer within ${idleMs} ms`;
+        throw new ConnectionError('RequestTimeout', message, error);
+      }
       throw new ConnectionError('Unreachable', `watch ${path}: ${messageOf(error)}`, error);
     } finally {
       clearTimeout(timer);

@@ -225,6 +225,8 @@ export function writersSuite(server: () => TestServer): void {
         { labels: { [labels.podIp]: '' } },
         { annotations: { [annotations.fabricIp]: '10.0.0.1' } },
         { labels: { [labels.fabricIp]: '' } },
+        { labels: { [labels.role]: 'target' } },
+        { labels: { [labels.role]: '' } },
       ];
       const own = "only Sealift's operator sets";
       expect(await made(admin, { name: 'pods-plain', annotations: { own: '1' } })).toBe('written');
@@ -236,7 +238,7 @@ export function writersSuite(server: () => TestServer): void {
       }
       const metadata = {
         annotations: { [annotations.podIp]: '10.0.0.1' },
-        labels: { [labels.podIp]: '' },
+        labels: { [labels.podIp]: '', [labels.role]: 'target' },
       };
       expect(await made(operator, { name: 'pods-moved', ...metadata })).toBe('written');
       const at = `${path}/pods-moved`;
@@ -249,6 +251,11 @@ export function writersSuite(server: () => TestServer): void {
       expect(await patch(admin, at, { metadata: { labels: { [labels.podIp]: null } } })).toBe(
         'written',
       );
+      const unmarked = { metadata: { labels: { [labels.role]: null } } };
+      expect(await patch(admin, at, unmarked)).toContain("only Sealift's operator takes");
+      const remarked = { metadata: { labels: { [labels.role]: 'source' } } };
+      expect(await patch(admin, at, remarked)).toContain(own);
+      expect(await patch(operator, at, unmarked)).toBe('written');
       expect(await patch(operator, at, { metadata: gone })).toBe('written');
     });
 

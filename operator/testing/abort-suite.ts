@@ -103,6 +103,30 @@ export function abortSuite(cluster: () => Cluster): void {
       }
     });
 
+    it('when the target was made another pod than its source', async () => {
+      const c = cluster();
+      const source = await c.run('injected');
+      await c.migrate('injected', 'injected');
+      const target = await created(c, 'injected');
+      const ephemeralContainers = [
+        {
+          name: 'debugger',
+          image: 'x',
+          terminationMessagePolicy: 'File',
+          imagePullPolicy: 'Always',
+        },
+      ];
+      await c.client.rest.request({
+        method: 'PATCH',
+        path: `/api/v1/namespaces/default/pods/${target}/ephemeralcontainers`,
+        contentType: 'application/merge-patch+json',
+        body: { spec: { ephemeralContainers } },
+      });
+      const { status } = await c.until(moves, 'injected', failed('TargetDiffers'));
+      expect(status.deadlines?.blackout).toBeUndefined();
+      await aborted('injected', 'TargetDiffers', target, source);
+    });
+
     it('when the restore fails, and waits until the source runs again', async () => {
       const c = cluster();
       const source = await c.run('broken');

@@ -267,14 +267,14 @@ export class Cluster {
 
   /** What the kubelet reports about a running pod. */
   async podRuns(name: string, where = namespace): Promise<Pod> {
-    const { spec } = pods.parse(await this.client.getRaw(pods, where, name));
+    const { spec, status: before } = pods.parse(await this.client.getRaw(pods, where, name));
     const running = (one: { name: string }) => ({
       ...{ name: one.name, ready: true, started: true, restartCount: 0, image: 'x', imageID: '' },
       state: { running: { startedAt: now() } },
     });
     const status = {
       phase: 'Running',
-      conditions: [ready],
+      conditions: [...before.conditions.filter(({ type }) => type !== ready.type), ready],
       containerStatuses: spec.containers.map(running),
       initContainerStatuses: spec.initContainers.map(running),
     };

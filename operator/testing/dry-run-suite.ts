@@ -50,6 +50,35 @@ export function dryRunSuite(cluster: () => Cluster): void {
       await c.until(moves, 'stuck-2', failed('UnsupportedPod'));
     });
 
+    it('names what admission would refuse, though it makes nothing', async () => {
+      const c = cluster();
+      const resources = { limits: { cpu: '20m' }, requests: { cpu: '20m' } };
+      const spec = { containers: [{ name: 'main', image: 'x', resources }] };
+      const pod = await c.run('tight', { spec });
+      await c.server.create({
+        ...{ apiVersion: 'v1', kind: 'LimitRange' },
+        metadata: { name: 'tight', namespace: 'default' },
+        spec: { limits: [{ type: 'Container', max: { cpu: '10m' } }] },
+      });
+      try {
+        await c.migrate('tight', 'tight', { dryRun: true });
+        await c.until(moves, 'tight', { phase: 'Inspecting' });
+        await c.source(moves, 'tight', { state: 'Inspected', inspection: { findings: [] } });
+        const { status } = await c.until(moves, 'tight', {
+          ...ended('Failed'),
+          ...failed('NotMovable'),
+        });
+        const message = expect.stringMatching(/would refuse the target pod: .*10m/) as string;
+        expect(status.inspection?.findings).toEqual([{ reason: 'TargetRejected', message }]);
+      } finally {
+        await c.client.rest.request({
+          method: 'DELETE',
+          path: '/api/v1/namespaces/default/limitranges/tight',
+        });
+      }
+      await c.untouched(pod);
+    });
+
     it('names Services that lead to a target before it is ready', async () => {
       const c = cluster();
       await c.run('found-early');

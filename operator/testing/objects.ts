@@ -5,6 +5,7 @@ import {
   CheckpointRequest,
   labels,
   MigrationRequest,
+  podConditions,
   RestoreRequest,
   RUNTIME_CLASS,
   finalizers,
@@ -81,8 +82,16 @@ export function pod(parts: PodParts = {}): Pod {
 
 export const container = (state: Json, more: Json = {}): Json => ({ name: 'main', state, ...more });
 
-/** The target pod of a request, being prepared on node `b`. */
+/**
+ * The target pod of a request, being prepared on node `b`. Services may select one whose labels are given without the role, if
+ * its conditions do not say otherwise.
+ */
 export function target(requestUid: string, parts: PodParts = {}): Pod {
+  const { labels: given } = parts.metadata ?? {};
+  const { conditions = [] } = (parts.status ?? {}) as { conditions?: readonly { type: string }[] };
+  const committed = { type: podConditions.committed, status: 'True' };
+  const isAllowed = given !== undefined && (given as Json)[labels.role] === undefined;
+  const isSaid = conditions.some(({ type }) => type === committed.type);
   return pod({
     metadata: {
       name: 'p-reque',
@@ -99,6 +108,7 @@ export function target(requestUid: string, parts: PodParts = {}): Pod {
       phase: 'Pending',
       containerStatuses: [container({ waiting: { reason: 'ContainerCreating' } })],
       ...parts.status,
+      conditions: isAllowed && !isSaid ? [...conditions, committed] : conditions,
     },
   });
 }
@@ -163,7 +173,7 @@ export function stored(status: Json = {}, parts: RequestParts = {}): CheckpointR
       digest: 'sha256:1',
       podTemplate: {
         metadata: { labels: { app: 'x' }, annotations: {} },
-        spec: { containers: [] },
+        spec: { runtimeClassName: RUNTIME_CLASS, containers: [{ name: 'main' }] },
       },
       conditions: [succeeded('True', 'CheckpointStored')],
       ...status,

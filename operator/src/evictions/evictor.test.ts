@@ -45,9 +45,9 @@ class Guard {
     clock: this.clock,
   });
 
-  ask(): { answer?: EvictionAnswer; error?: unknown } {
+  ask(about = eviction): { answer?: EvictionAnswer; error?: unknown } {
     const seen: ReturnType<Guard['ask']> = {};
-    void this.evictor.guard(eviction, this.stop.signal).then(
+    void this.evictor.guard(about, this.stop.signal).then(
       (answer) => (seen.answer = answer),
       (error: unknown) => (seen.error = error),
     );
@@ -110,11 +110,11 @@ describe('the guard', () => {
     for (const seen of all) expect(seen).toEqual(refused('in time'));
   });
 
-  it('refuses at once when many wait, and answers again afterwards', async () => {
+  it('refuses soon when many wait, and answers again afterwards', async () => {
     const guard = new Guard();
     guard.isStuck = true;
     const all = Array.from({ length: 73 }, () => guard.ask());
-    await guard.clock.advance(0);
+    await guard.clock.advance(100);
     expect(all.slice(0, 72).every(({ answer }) => answer === undefined)).toBe(true);
     expect(all[72]).toEqual(refused('at once'));
     await guard.clock.advance(7_100);
@@ -123,6 +123,51 @@ describe('the guard', () => {
     await guard.clock.advance(300);
     expect(seen).toEqual(refused('is to be moved'));
   });
+
+  /** What the API server asks both webhooks about while strangers keep the guard busy. */
+  it.each<[string, number, Partial<Eviction>, number, object]>([
+    ['one that may go', 72, { podUid: 'gone' }, 0, { answer: { verdict: 'Allow' } }],
+    ['one that may go, in the queue', 20, { podUid: 'gone' }, 0, { answer: { verdict: 'Allow' } }],
+    [
+      'one that may go, asked a moment later',
+      72,
+      { podUid: 'gone' },
+      50,
+      { answer: { verdict: 'Allow' } },
+    ],
+    [
+      'one that was answered a moment ago',
+      72,
+      { podUid: 'gone' },
+      -800,
+      { answer: { verdict: 'Allow' } },
+    ],
+    ['one that was answered too long ago', 72, { podUid: 'gone' }, -1_100, refused('at once')],
+    ['one that is to be moved', 72, {}, 0, refused('is to be moved')],
+    ['one that only strangers ask about', 72, { podUid: 'gone' }, NaN, refused('at once')],
+  ])(
+    'is not kept from answering by strangers: %s',
+    async (_what, strangers, about, afterMs, expected) => {
+      const guard = new Guard();
+      const own = { ...eviction, ...about };
+      const answer = (): void => void guard.evictor.answer(own, guard.stop.signal);
+      const later = async (ms: number): Promise<void> => {
+        await guard.clock.advance(ms);
+        answer();
+      };
+      if (afterMs < 0) await later(0);
+      await guard.clock.advance(Math.max(0, -afterMs || 0));
+      guard.isStuck = true;
+      for (let n = 0; n < strangers; n++) guard.ask({ ...eviction, podUid: undefined });
+      await guard.clock.advance(150);
+      guard.isStuck = false;
+      if (afterMs === 0) answer();
+      const seen = guard.ask(own);
+      if (afterMs > 0) await later(afterMs);
+      await guard.clock.advance(400);
+      expect(seen).toEqual(expected);
+    },
+  );
 
   it('fails where it cannot know: the failurePolicy decides', async () => {
     const broken = new Evictor({

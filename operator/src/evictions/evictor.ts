@@ -55,13 +55,18 @@ const afterOtherMs = 100;
 const longestGuardMs = 7_000;
 /** How many more evictions the guard thinks about, in turn. */
 const mostWaiting = 64;
+/** For how long the guard remembers what the other webhook was answered: the API server asks both at once. */
+const rememberedMs = 1_000;
 
 const keyOf = ({ namespace, podName }: Eviction): string => `${namespace}/${podName}`;
+const exactKeyOf = (one: Eviction): string => `${keyOf(one)} ${one.podUid ?? ''} ${one.isDryRun}`;
 
 export class Evictor {
   readonly #parts: EvictorParts;
   /** By pod: how many of its evictions are being answered. */
   readonly #answering = new Map<string, number>();
+  /** What the secret path is being asked, or was a moment ago: by the API server, as nobody else knows it. */
+  readonly #answers = new Map<string, Promise<EvictionAnswer>>();
   readonly #clock: Clock;
   #guarded = 0;
   /** Evictions whose guard's answer is not known yet. */
@@ -84,9 +89,15 @@ export class Evictor {
   async answer(eviction: Eviction, signal: AbortSignal): Promise<EvictionAnswer> {
     const key = keyOf(eviction);
     this.#answering.set(key, (this.#answering.get(key) ?? 0) + 1);
+    const answer = this.#answer(eviction, signal);
+    const exactKey = exactKeyOf(eviction);
+    this.#answers.set(exactKey, answer);
     try {
-      return await this.#answer(eviction, signal);
+      return await answer;
     } finally {
+      this.#clock.after(rememberedMs, () => {
+        if (this.#answers.get(exactKey) === answer) this.#answers.delete(exactKey);
+      });
       const left = (this.#answering.get(key) ?? 1) - 1;
       if (left > 0) this.#answering.set(key, left);
       else this.#answering.delete(key);
@@ -101,13 +112,14 @@ export class Evictor {
    */
   async guard(eviction: Eviction, signal: AbortSignal): Promise<EvictionAnswer> {
     const refuse = (message: string): EvictionAnswer => ({ verdict: 'Refuse', message });
-    if (this.#guarding >= guardsAtOnce + mostWaiting) {
-      return refuse('Too many evictions are asked for at once. Ask again.');
-    }
     const until = this.#clock.now() + longestGuardMs;
     using deadline = new Deadline(until, 'GuardTooSlow', signal, this.#clock);
     try {
-      if (await deadline.race(this.#mayGo(eviction, deadline.signal))) return { verdict: 'Allow' };
+      const mayGo = await deadline.race(this.#mayGoBeside(eviction, deadline.signal));
+      if (mayGo === undefined) {
+        return refuse('Too many evictions are asked for at once. Ask again.');
+      }
+      if (mayGo) return { verdict: 'Allow' };
     } catch (error) {
       if (!deadline.signal.aborted) throw error;
       return refuse(
@@ -121,6 +133,23 @@ export class Evictor {
     return refuse(
       `Pod ${eviction.podName} is to be moved instead. Its eviction is refused until it has moved. Ask again.`,
     );
+  }
+
+  /**
+   * When many ask, those of the API server do not wait for the others: it asks the other webhook about the same eviction, whose
+   * answer is the guard's too.
+   * @returns undefined: too many ask
+   */
+  async #mayGoBeside(eviction: Eviction, signal: AbortSignal): Promise<boolean | undefined> {
+    if (this.#guarding >= guardsAtOnce) {
+      const key = exactKeyOf(eviction);
+      if (!this.#answers.has(key)) await this.#clock.sleep(afterOtherMs, signal);
+      const answer = await this.#answers.get(key)?.catch(() => undefined);
+      if (answer) return answer.verdict === 'Allow';
+    }
+    signal.throwIfAborted();
+    if (this.#guarding >= guardsAtOnce + mostWaiting) return undefined;
+    return this.#mayGo(eviction, signal);
   }
 
   /** In turn, for the guard. */

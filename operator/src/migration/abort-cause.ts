@@ -14,6 +14,7 @@ import { isDetached } from '../target-pod/controllers.ts';
 import { refuseLostHostName, specWithHostName } from '../target-pod/host-name.ts';
 import { controllerOf } from '../target-pod/ownership.ts';
 import { restartsOf } from '../target-pod/pod-rules.ts';
+import { refuseOtherTarget } from '../target-pod/target-differences.ts';
 import { awaitsName, nameMessage } from './name-steps.ts';
 import { memoryCause } from './target-memory.ts';
 import type { Observed } from './types.ts';
@@ -28,6 +29,7 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
     agentCause(request) ??
     targetCause(observed, 'TargetRejected') ??
     hostNameCause(observed) ??
+    differenceCause(observed) ??
     memoryCause(observed, now) ??
     deadlineCause(observed, now) ??
     nameCause(observed, now)
@@ -40,6 +42,12 @@ function hostNameCause({ request, sourcePod, targetPod, nodes }: Observed): Abor
   const template = sourcePod && specWithHostName(sourcePod);
   const node = nodes.find((one) => one.metadata.name === request.status?.target?.nodeName);
   return refuseLostHostName(template, targetPod, node);
+}
+
+/** Before the pause only: in it nothing can be mended any more, and a restore that can succeed should. */
+function differenceCause({ request, sourcePod, targetPod }: Observed): AbortCause | undefined {
+  if (request.status?.deadlines?.blackout !== undefined) return undefined;
+  return refuseOtherTarget(sourcePod, targetPod);
 }
 
 /** The policy may take a moment to see the request; a target that waits has its limit, too. */

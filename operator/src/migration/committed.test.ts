@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The specification of the MigrationRequest controller after the decision `Committed`, as tables.
 import { describe, expect, it } from 'vitest';
+import { labels, podConditions } from '../../../crds/src/index.ts';
 import { effects, message, published, see, summary } from '../../testing/migration.ts';
 import {
   accepted,
@@ -44,6 +45,30 @@ describe('Committed', () => {
       { type: 'DeleteSource', uid: 'pod-uid' },
     ]);
     expect(plan.status?.phase).toBe('Resuming');
+  });
+
+  it.each<[string, object, object, string[]]>([
+    ['lacks the condition, whoever took its label', { status: 'False' }, {}, ['AllowTraffic']],
+    ['has a condition that nobody knows', { status: 'Unknown' }, {}, ['AllowTraffic']],
+    [
+      'has the condition, and its label',
+      { status: 'True' },
+      { [labels.role]: 'target' },
+      ['AllowTraffic'],
+    ],
+    ['has the condition, and no label', { status: 'True' }, {}, []],
+  ])('lets Services select a target that %s', (_what, condition, role, wanted) => {
+    const conditions =
+      'status' in condition ? [{ type: podConditions.committed, ...condition }] : [];
+    const metadata = { labels: { app: 'x', ...role } };
+    const targetPod = target('request-uid', { metadata, status: { conditions } });
+    expect(effects(decideMigration(seen(running, { targetPod }), NOW))).toEqual(wanted);
+  });
+
+  it('lets Services select a target without any condition', () => {
+    const { status: was, ...rest } = allowed;
+    const targetPod = { ...rest, status: { ...was, conditions: [] } };
+    expect(effects(decideMigration(seen(running, { targetPod }), NOW))).toEqual(['AllowTraffic']);
   });
 
   it.each<[string, object, number, string[]]>([

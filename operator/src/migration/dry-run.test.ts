@@ -2,7 +2,16 @@
 import { describe, expect, it } from 'vitest';
 import { annotations, MigrationPolicy, type Inspection } from '../../../crds/src/index.ts';
 import { effects, message, published, see, summary } from '../../testing/migration.ts';
-import { accepted, at, conditionsOf, migration, node, NOW, pod } from '../../testing/objects.ts';
+import {
+  accepted,
+  at,
+  conditionsOf,
+  migration,
+  node,
+  NOW,
+  pod,
+  target,
+} from '../../testing/objects.ts';
 import { MoveQueue } from '../moves/move-queue.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import { decideMigration } from './decide.ts';
@@ -45,6 +54,37 @@ describe('a dry run', () => {
       'Failed',
       'Succeeded',
     ]);
+  });
+
+  const made = (spec: object): Pick<Observed, 'targetTrial'> => ({
+    targetTrial: { target: target('request-uid', { spec: { ...spec } }) },
+  });
+  it.each<[string, Partial<Observed>, string[], string[]]>([
+    ['is the source’s', made({}), [], []],
+    [
+      'has another init container',
+      made({ initContainers: [{ name: 'otel' }] }),
+      ['TargetDiffers'],
+      [],
+    ],
+    ['would be refused', { targetTrial: { rejection: 'exceeded quota.' } }, ['TargetRejected'], []],
+    ['could not be tried', { targetTrial: { untried: 'no dry run.' } }, [], ['TargetNotTried']],
+    [
+      'is of a pod in another runtime',
+      { ...made({ hostPID: true }), sourcePod: pod({ spec: { runtimeClassName: null } }) },
+      ['NotSealiftRuntime'],
+      [],
+    ],
+    [
+      'has other findings beside it',
+      { ...made({ containers: [] }), sourcePod: pod({ spec: { hostPID: true } }) },
+      ['UnsupportedPod', 'TargetDiffers'],
+      [],
+    ],
+  ])('names what admission would do to a target that %s', (_what, parts, findings, notes) => {
+    const plan = decideMigration(asked(parts), NOW);
+    expect(reasons(plan)).toEqual(findings);
+    expect((plan.status?.inspection?.notes ?? []).map(({ reason }) => reason)).toEqual(notes);
   });
 
   it('tells the agent which policy applies, and the user what it makes of the move', () => {

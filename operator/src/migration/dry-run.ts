@@ -7,6 +7,7 @@ import {
   connectionsText,
   dryRunConditionTypes,
   isFinished,
+  RUNTIME_CLASS,
   type Finding,
   type Inspection,
   type MigrationRequest,
@@ -19,6 +20,7 @@ import { planRemaining } from '../requests/handover.ts';
 import { sentences } from '../requests/message.ts';
 import { StatusDraft } from '../requests/status-draft.ts';
 import type { Refusal } from '../refusal.ts';
+import { refuseOtherTarget } from '../target-pod/target-differences.ts';
 import { noteOf } from './early-services.ts';
 import {
   ownedStatus,
@@ -59,11 +61,14 @@ function begin(observed: Observed, draft: Draft): MigrationPlan {
   const { findings, target } = validateAll(observed);
   // The agent looks at the pod by what the policy says.
   draft.status.policy = observed.policy && applied(observed.policy);
-  const note = noteOf(observed.earlyServices ?? []);
+  const trial = trialResult(observed);
+  const notes = [noteOf(observed.earlyServices ?? []), trial.note].filter(
+    (one) => one !== undefined,
+  );
   const inspection: Inspection = {
-    ...(note && { notes: [note] }),
+    ...(notes.length > 0 && { notes }),
     ...(target && placeOn(observed, target)),
-    findings: findings.map(findingOf),
+    findings: [...findings.map(findingOf), ...trial.findings],
   };
   if (!sourcePod || findings.some((one) => withoutPod.includes(one.reason))) {
     return conclude(observed, draft, inspection);
@@ -79,6 +84,26 @@ function begin(observed: Observed, draft: Draft): MigrationPlan {
     `The Sealift agent of node ${source.nodeName} looks at the pod.`,
   );
   return draft.plan('Inspecting', [], pollMs);
+}
+
+/** What admission would make of the target. */
+function trialResult({ sourcePod, targetTrial: trial }: Observed): {
+  readonly findings: readonly Finding[];
+  readonly note?: Finding;
+} {
+  // A pod in another runtime has no target that could be like it.
+  if (!trial || sourcePod?.spec.runtimeClassName !== RUNTIME_CLASS) return { findings: [] };
+  if (trial.rejection !== undefined) {
+    const why = trial.rejection.slice(0, mostOfAnswer);
+    const message = `The API server would refuse the target pod: ${why} See the admission policies and quotas of the namespace.`;
+    return { findings: [{ reason: 'TargetRejected', message }] };
+  }
+  if (trial.untried !== undefined) {
+    const message = `Whether webhooks and policies would let the target in was not found out: ${trial.untried.slice(0, mostOfAnswer)}`;
+    return { findings: [], note: { reason: 'TargetNotTried', message } };
+  }
+  const difference = refuseOtherTarget(sourcePod, trial.target);
+  return { findings: difference ? [findingOf(difference)] : [] };
 }
 
 type Place = Pick<Inspection, 'targetNodeName' | 'keepsAddresses'>;
@@ -140,6 +165,8 @@ const maxMessage = 4096;
 /** And so are findings (crds/src/inspection.ts). */
 const maxFindings = 160;
 const maxFinding = 2048;
+/** Webhooks may answer what they like. */
+const mostOfAnswer = 1024;
 
 function conclude(
   { request, sourcePod }: Observed,

@@ -16,6 +16,7 @@ import { isFull, mayBeFull, queueCause, queueMessage, type Move } from '../moves
 import { withoutPlacement } from '../nodes/fitness.ts';
 import { lacksRoomBeside, staleMs } from '../nodes/memory-seen.ts';
 import type { NodeQuestion } from '../nodes/node-choice.ts';
+import { commitConfirmationMs } from '../requests/deadlines.ts';
 import { keptMessage, ownTarget, type CommittedWork } from '../requests/handover.ts';
 import { sentences } from '../requests/message.ts';
 import type { Refusal } from '../refusal.ts';
@@ -207,11 +208,14 @@ function nextAttempt(observed: Observed, landing: Pod, now: number): Work {
   return { effects: [{ type: 'CreateSecondMove', ...next }], secondMove: next };
 }
 
-/** Whether the node that the pod has left may have more memory than its agent has said, and the request still has its place. */
+/**
+ * Whether the node that the pod has left may have more memory than its agent has said, and the request still has its place.
+ * Counted from when the operator has seen the decision: when the pod was resumed is by its node's clock.
+ */
 function isSettling({ request }: Observed, now: number): boolean {
-  const { targetAgent, decision } = request.status ?? {};
-  const since = targetAgent?.resumedAt ?? decision?.time ?? '';
-  return !waitsForNode(request) && now < Date.parse(since) + staleMs;
+  const { confirmation } = request.status?.deadlines ?? {};
+  const since = confirmation === undefined ? now : Date.parse(confirmation) - commitConfirmationMs;
+  return !waitsForNode(request) && now < since + staleMs;
 }
 
 const regardless = (observed: Observed): Observed => ({ ...observed, memory: undefined });

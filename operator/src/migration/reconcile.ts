@@ -19,22 +19,18 @@ import {
   type Pod,
 } from '../../../kube/src/index.ts';
 import { blackoutSeconds } from '../metrics.ts';
-import { nodesKeeping } from '../networks/pod-address.ts';
-import { askedFor, keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
-import { hostOf } from '../host-pins.ts';
+import { networkNames, NetworksError } from '../networks/networks.ts';
 import { toOf, type PolicyLimits } from '../moves/limits.ts';
 import { queuedSeldom } from '../requests/queued-seldom.ts';
 import { isHandingOver } from '../requests/blackout-looks.ts';
 import { ownTarget } from '../requests/handover.ts';
 import { competingRequests, seenCompeting } from '../requests/competing-requests.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
-import { someOf } from '../requests/message.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
-import { deletePod, TargetRejectedError } from '../requests/target-calls.ts';
+import { deletePod } from '../requests/target-calls.ts';
 import { readVolumeFacts } from '../requests/volume-facts.ts';
 import { watchedFirst } from '../requests/watched-first.ts';
-import { targetPod, templateOf } from '../target-pod/manifest.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
 import {
   attach,
@@ -56,6 +52,7 @@ import {
 } from './name-calls.ts';
 import { readEarlyServices } from './early-services.ts';
 import { returnOf } from './name-steps.ts';
+import { targetManifest, tryTarget } from './target-manifest.ts';
 import { hasRoom, isElsewhere, isReserving } from './target-memory.ts';
 import {
   ownedStatus,
@@ -167,7 +164,9 @@ async function factsOf(
   request: MigrationRequest,
   source: Pod | undefined,
   signal: AbortSignal,
-): Promise<Pick<Observed, 'policy' | 'volumes' | 'networks' | 'nameTrial' | 'earlyServices'>> {
+): Promise<
+  Pick<Observed, 'policy' | 'volumes' | 'networks' | 'nameTrial' | 'earlyServices' | 'targetTrial'>
+> {
   const isNew = request.status?.source === undefined;
   const choosesNode = source !== undefined && mayChooseNode(request);
   const isTried = mustTryName(request, source);
@@ -176,6 +175,7 @@ async function factsOf(
     policy: choosesNode ? await dependencies.policyFor(source, signal) : undefined,
     volumes: isNew ? await readVolumeFacts(dependencies, source, signal) : undefined,
     networks: isNew && source ? await configsOf(dependencies, source, signal) : undefined,
+    targetTrial: await tryTarget(dependencies, request, source, signal),
     nameTrial: isTried ? await tryName(dependencies, request, signal) : undefined,
   };
 }
@@ -360,41 +360,11 @@ async function createRestoreRequest(
 
 async function createFromSource(
   dependencies: Dependencies,
-  { nodeNames, podName, addresses }: Extract<Effect, { type: 'CreateTarget' }>,
+  wanted: Extract<Effect, { type: 'CreateTarget' }>,
   { request, sourcePod }: Observed,
   context: Context,
 ): Promise<void> {
-  const { namespace, name, uid } = request.metadata;
-  const { signal } = context;
-  const manifest = async (): Promise<object | undefined> => {
-    const source = await dependencies.rawPod(namespace, request.spec.podName, signal);
-    if (source.metadata.uid !== sourcePod?.metadata.uid) return undefined;
-    const nodes = dependencies.nodeList();
-    const keeping = addresses && nodesKeeping(nodes, nodeNames);
-    if (addresses && !keeping) {
-      throw new TargetRejectedError(
-        `The pod was to keep its address ${addresses.join(' and ')}, and none of the chosen nodes lets it any more: ${someOf(nodeNames)}. They are gone, or lack the annotation ${annotations.podNetwork}. Create a new request.`,
-      );
-    }
-    const podAnnotations = source.metadata.annotations ?? {};
-    const names = networkNames(podAnnotations, namespace);
-    const [configs, namespaceUid] = await Promise.all([
-      dependencies.networkConfigs(names, signal),
-      dependencies.namespaceUid(namespace, signal),
-    ]);
-    const networks = keepAddresses(podAnnotations, namespace, configs);
-    return targetPod(templateOf(source), {
-      name: podName,
-      namespace,
-      nodeNames: keeping?.nodeNames ?? nodeNames,
-      source: hostOf(nodes, sourcePod.spec.nodeName),
-      requestUid: uid,
-      namespaceUid,
-      marker: { key: 'migration', value: `${namespace}/${name}` },
-      networks,
-      fabricIps: askedFor(networks),
-      kept: keeping && { network: keeping.network, addresses: addresses ?? [] },
-    });
-  };
-  await createTarget(dependencies, migrationRequests, request, podName, manifest, context);
+  const manifest = (): Promise<object | undefined> =>
+    targetManifest(dependencies, request, sourcePod, wanted, context.signal);
+  await createTarget(dependencies, migrationRequests, request, wanted.podName, manifest, context);
 }

@@ -25,6 +25,7 @@ import {
   target,
 } from '../../testing/objects.ts';
 import { MoveQueue } from '../moves/move-queue.ts';
+import { staleMs } from '../nodes/memory-seen.ts';
 import { decideMigration } from './decide.ts';
 import { placeOf } from './landing.ts';
 import type { Observed } from './types.ts';
@@ -124,7 +125,8 @@ describe('a landing pod on b, and nodes that lack the memory for it', () => {
   const look = (parts: Partial<Observed>, more: object = {}): Observed =>
     see({
       request: accepted({
-        ...{ source, decision: decision('Committed'), deadlines: { confirmation: at(300) } },
+        // The operator has seen the decision a minute ago.
+        ...{ source, decision: decision('Committed'), deadlines: { confirmation: at(240) } },
         sourceAgent: { state: 'Gone', memory: needs },
         targetAgent: { state: 'Running', resumedAt: at(-60) },
         ...more,
@@ -149,8 +151,8 @@ describe('a landing pod on b, and nodes that lack the memory for it', () => {
   });
 
   it('keeps its place while the node that it has left may have more than its agent has said', () => {
-    const targetAgent = { state: 'Running', resumedAt: at(-29) };
-    const seen = look({ memory: memory({ a: 0, c: 1 }) }, { targetAgent });
+    const deadlines = { confirmation: at(271) };
+    const seen = look({ memory: memory({ a: 0, c: 1 }) }, { deadlines });
     expect(summary(decideMigration(seen, NOW))).toBe('Unknown Committed');
     expect(summary(decideMigration(seen, NOW + 1000))).toBe('Unknown NoNodeForName');
     const cordoned = {
@@ -161,6 +163,20 @@ describe('a landing pod on b, and nodes that lack the memory for it', () => {
       'Unknown NoNodeForName',
     );
   });
+
+  it.each([-3600, 0, 3540, undefined])(
+    'keeps it as long, whatever the clock of its node is ahead by: %s s',
+    (skew) => {
+      const resumedAt = skew === undefined ? undefined : at(skew);
+      const status = { deadlines: undefined, targetAgent: { state: 'Running', resumedAt } };
+      const first = look({ memory: memory({ a: 0, c: 1 }) }, status);
+      const plan = decideMigration(first, NOW);
+      expect(summary(plan)).toBe('Unknown Committed');
+      const seen = published(first, plan);
+      expect(summary(decideMigration(seen, NOW + staleMs - 1))).toBe('Unknown Committed');
+      expect(summary(decideMigration(seen, NOW + staleMs))).toBe('Unknown NoNodeForName');
+    },
+  );
 
   it('goes by what it has come to since the first move', () => {
     const failure = { ...succeeded('False', 'NotEnoughMemory'), message: 'Too little.' };

@@ -31,6 +31,8 @@ export interface Observed extends HandoverObserved {
   readonly networks?: ReadonlyMap<string, string> | undefined;
   /** Names of Services that would lead to a target early; read only before a dry run begins. */
   readonly earlyServices?: readonly string[] | undefined;
+  /** What the API server would make of the target; read only before a dry run begins. */
+  readonly targetTrial?: TargetTrial | undefined;
   /** Other requests for the same pod; read only before the request is accepted. */
   readonly others: readonly CompetingRequest[];
   /** Of the pod's name; read only when a lost source is to be restored. */
@@ -58,6 +60,12 @@ export interface Observed extends HandoverObserved {
   /** Migrations that arrive at a node. */
   readonly load: ReadonlyMap<string, number>;
 }
+
+/** The target as the API server would have it, why it would not take it, or why it could not be asked. */
+export type TargetTrial =
+  | { readonly target: Pod; readonly rejection?: undefined; readonly untried?: undefined }
+  | { readonly target?: undefined; readonly rejection: string; readonly untried?: undefined }
+  | { readonly target?: undefined; readonly rejection?: undefined; readonly untried: string };
 
 /**
  * `finished` is a Job that starts no more pods; `deleted` is one that was deleted, or is being, with its pods; `orphaning` one that

@@ -156,3 +156,35 @@ describe('an agent', () => {
     expect(isAlive('b'), 'uninstalled').toBe(false);
   });
 });
+
+it('agents stay gone while the API server takes its time to remove their labels', async () => {
+  const clock = new FakeClock();
+  const tried: string[] = [];
+  const api = {
+    list: () => Promise.resolve({ items: [], resourceVersion: '1' }),
+    async *watch(_resource: unknown, _version: string, { signal }: { signal: AbortSignal }) {
+      await clock.sleep(1e9, signal);
+    },
+    // The longest time that a request may have: kube/src/rest.ts.
+    merge: async (_resource: unknown, _namespace: string, name: string) => {
+      tried.push(name);
+      await clock.sleep(80_000);
+      throw new Error('a webhook has not answered');
+    },
+  } as unknown as Api;
+  const agents = new AgentLeases({ api, log: silent, clock, namespace: 'sealift' });
+  const stop = new AbortController();
+  const all = Array.from({ length: 10 }, (_, n) => node(`n${n}`));
+  const running = [agents.informer.run(stop.signal), agents.sweep(() => all, stop.signal)];
+  await clock.advance(agentLease.durationSeconds * 1000 + 1);
+  const alive = new Set<number>();
+  for (let second = 0; second < 1800; second++) {
+    await clock.advance(1000);
+    if (all.some((one) => agents.isAlive(one.metadata.name))) alive.add(second);
+  }
+  expect([...alive]).toEqual([]);
+  expect(new Set(tried).size).toBe(10);
+  stop.abort();
+  await clock.advance(100_000);
+  await Promise.all(running);
+});

@@ -99,11 +99,23 @@ export class AgentLeases {
 
   /** Takes the label from nodes whose agent is gone. Runs until the signal aborts. */
   async sweep(list: () => readonly Node[], signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#followClock(signal), this.#removeLabels(list, signal)]);
+  }
+
+  /** For itself: an API server that is slow to answer must not look like a pause. */
+  async #followClock(signal: AbortSignal): Promise<void> {
     const { clock } = this.#parts;
     while (!signal.aborted) {
       await clock.sleep(sweepMs, signal);
       if (this.#wasPaused()) this.#startAgain();
       this.#awakeAt = clock.now();
+    }
+  }
+
+  async #removeLabels(list: () => readonly Node[], signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts;
+    while (!signal.aborted) {
+      await clock.sleep(sweepMs, signal);
       for (const node of list()) {
         if (signal.aborted) return;
         if (this.seen(node) !== node) await this.#unlabel(node, signal);

@@ -3,6 +3,7 @@
 import {
   finalizers,
   labels,
+  podConditions,
   restoreAdvice,
   type Condition,
   type Decision,
@@ -137,6 +138,11 @@ export function planAbort<S extends HandoverStatus, E extends Own>(
   return draft.plan(phase, [{ type: 'ProposeAbort', ...cause }], pollMs);
 }
 
+/** Whether Services may select a target. Its label alone does not say so: anybody could take that away who may write pods. */
+const isAllowed = ({ metadata, status }: Pod): boolean =>
+  metadata.labels[labels.role] === undefined &&
+  status.conditions.some((one) => one.type === podConditions.committed && one.status === 'True');
+
 /** What is left to do before a committed request may end. */
 export interface CommittedWork<E> {
   readonly effects: readonly E[];
@@ -179,8 +185,7 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
   const isOverdue = now > deadline;
   const lost = lostMessage(observed, isOverdue);
   // First: a Service that selects the pod should find one of the two at any time.
-  const isAllowed = own?.metadata.labels[labels.role] === undefined;
-  const effects: (E | HandoverEffect)[] = isAllowed ? [] : [{ type: 'AllowTraffic' }];
+  const effects: (E | HandoverEffect)[] = !own || isAllowed(own) ? [] : [{ type: 'AllowTraffic' }];
   const work = steps.work({ isTargetLost: lost !== undefined, isOverdue });
   effects.push(...work.effects);
   if (effects.length > 0) return draft.plan('Resuming', effects, pollMs);

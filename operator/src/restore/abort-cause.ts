@@ -8,6 +8,7 @@ import {
   type AbortCause,
 } from '../requests/abort-cause.ts';
 import { refuseLostHostName } from '../target-pod/host-name.ts';
+import { refuseOtherTarget, wantedOf } from '../target-pod/target-differences.ts';
 import type { Observed } from './types.ts';
 
 /** @returns the first cause; undefined: continue. */
@@ -18,6 +19,7 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
     agentCause(request) ??
     targetCause(observed, 'PodNameTaken') ??
     hostNameCause(observed) ??
+    refuseOtherTarget(wantedOf(observed.checkpoint?.status?.podTemplate), observed.targetPod) ??
     creationCause(observed) ??
     deadlineCause(observed, now)
   );
