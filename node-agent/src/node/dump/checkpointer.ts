@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the agent does to a pod that runs on this node: lock its network, hold its device, freeze its tasks, dump its
 // containers, and undo all of that or stop the pod. The reconcilers of source and checkpoint and the orphan sweep call
-// it. Every method may be repeated and passes two fault points (docs/faults.md). What one method undoes, and in which
-// order, is modelled in spec/handover.pml.
+// it. Every method may be repeated and passes two fault points (docs/faults.md). The order: spec/handover.pml.
 import type {
   Fabric,
   GidEntry,
@@ -32,7 +31,7 @@ import { checkComplete, checkIpc } from './preconditions.ts';
 import type { CheckpointerParts } from './checkpointer-parts.ts';
 import { resetPeers, silence } from './silence.ts';
 
-export type { CheckpointerParts } from './checkpointer-parts.ts';
+export type { CheckpointerParts };
 
 /** What the checkpointer does to the tasks of a container. */
 export type CgroupControl = Pick<Cgroup, 'freeze' | 'thaw' | 'endTcpRepair' | 'kill'>;
@@ -318,13 +317,13 @@ export class Checkpointer {
    * @param resets addresses whose TCP connections end here: of them resets pass, then and for whatever comes later
    * @throws AgentError LockFailed
    */
-  async silenceNetwork(netns: string, resets: readonly string[] = []): Promise<void> {
-    await silence(this.#parts, netns, resets);
+  silenceNetwork(netns: string, resets: readonly string[] = []): Promise<void> {
+    return silence(this.#parts, netns, resets);
   }
 
   /** Allows exec again in the containers of pods that no request of this node works on. */
-  async allowOrphanedExec(isMoving: (podUid: string) => boolean): Promise<void> {
-    await this.#parts.exec.allowOrphans(isMoving);
+  allowOrphanedExec(isMoving: (podUid: string) => boolean): Promise<void> {
+    return this.#parts.exec.allowOrphans(isMoving);
   }
 
   /** What peers know the pod by: QPNs, keys, GIDs, addresses. */
