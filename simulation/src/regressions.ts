@@ -32,7 +32,7 @@ export const regressions: readonly Regression[] = [
     decision: 'restore Committed Committed',
     schedule: {
       // The pod is restored on the node that has not its images, or none are sent.
-      seed: 1,
+      seed: 0,
       scenario: 'checkpoint',
       faults: [
         {
