@@ -18,6 +18,7 @@
 #include "outcome.h"
 #include "restore.h"
 #include "settings.h"
+#include "sockets.h"
 #include "unshared.h"
 #include "watches.h"
 
@@ -103,6 +104,7 @@ static void end(int stage, int ret)
 		dump_end(ret || left_running());
 		settings_dump_end();
 		watches_end();
+		sockets_forget();
 		outcome_end(ret ? NULL : "dumped");
 		break;
 	case CR_PLUGIN_STAGE__RESTORE:
@@ -127,6 +129,8 @@ static int checkpoint_devices(int pid)
 
 	if (!ret)
 		ret = eventfds_check(pid);
+	if (!ret)
+		ret = sockets_check(pid);
 	if (!ret)
 		ret = confinement_check(pid);
 	if (!ret)

@@ -85,6 +85,7 @@ int main(void)
 	unit_ahead();
 	unit_pack();
 	unit_settings();
+	unit_sockets();
 	unit_tasks();
 	unit_unshared();
 	unit_uverbs();

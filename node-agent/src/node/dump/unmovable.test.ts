@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { UndumpableSocket } from '../../../../native/addon/index.ts';
 import { Host } from '../host/host.ts';
 import { UnmovableFiles } from './unmovable.ts';
 
@@ -28,10 +29,7 @@ afterEach(async () => {
 
 const container = { name: 'main', pid: 42, cgroup: '/cgroup' };
 const fake = (sockets: Parameters<typeof check>[1] = []) => check(proc, sockets);
-const check = (
-  directory: string,
-  sockets: { fd: number; family: number; protocol: number; listens: boolean; port: number }[] = [],
-) =>
+const check = (directory: string, sockets: UndumpableSocket[] = []) =>
   new UnmovableFiles(new Host({ root: dir }), {
     proc: directory,
     sockets: async () => sockets,
@@ -194,6 +192,17 @@ describe('what CRIU cannot dump', () => {
     await expect(fake([{ ...socket, family: 38, protocol: 0 }])).rejects.toMatchObject(
       refused(/family 38 and protocol 0/),
     );
+  });
+
+  it.each<[Partial<UndumpableSocket>, RegExp]>([
+    [{ has: 'ulp', layer: 'tls' }, /socket \(descriptor 5\) with TLS in the kernel.*KTLS/],
+    [{ has: 'ulp', layer: 'smc\n' }, /upper layer smc\? \(TCP_ULP\)/],
+    [{ has: 'ao' }, /with keys of TCP-AO, which cannot be moved\. Close/],
+    [{ has: 'md5', listens: true, port: 179 }, /listener on port 179 \(descriptor 5\) with MD5/],
+    [{ has: 'bpf', family: 1, protocol: 0 }, /eBPF program as filter.*SO_ATTACH_FILTER/],
+  ])('is a socket that would lose %o', async (more, text) => {
+    const socket = { fd: 5, family: 2, protocol: 6, listens: false, port: 0, ...more };
+    await expect(fake([socket])).rejects.toMatchObject(refused(text));
   });
 
   it('is only what each of three looks finds', async () => {
