@@ -11,6 +11,7 @@
 #include "directory.h"
 #include "image_settings.h"
 #include "log.h"
+#include "socket_options.h"
 
 #define PREFIX "settings-"
 #define SUFFIX ".img"
@@ -41,7 +42,7 @@ static int check(const PB(Settings) *settings)
 		    (advice->start | advice->end) % PAGE)
 			return -EINVAL;
 	}
-	return 0;
+	return socket_options_check(settings);
 }
 
 int image_decode_settings(const uint8_t *data, size_t size, const char *name,

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,7 +28,7 @@
 #define SESSION_KEYRING -3
 
 static char *wiped, *droppable;
-static int deleted;
+static int deleted, sockets[2];
 
 static void confine(int cpu)
 {
@@ -83,6 +84,25 @@ static int open_deleted(void)
 	return fd;
 }
 
+/* Options that CRIU keeps none of. */
+static int open_sockets(void)
+{
+	int yes = 1, at = 3;
+
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) ||
+	       setsockopt(sockets[0], SOL_SOCKET, SO_TIMESTAMPNS, &yes, sizeof(yes)) ||
+	       setsockopt(sockets[1], SOL_SOCKET, SO_PEEK_OFF, &at, sizeof(at)) ||
+	       setsockopt(sockets[1], SOL_SOCKET, SO_LOCK_FILTER, &yes, sizeof(yes));
+}
+
+static int option(int fd, int name)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &size) ? -1 : value;
+}
+
 static void print_own(void)
 {
 	char last = 0;
@@ -94,6 +114,9 @@ static void print_own(void)
 	printf(" dumpable=%d keepcaps=%d securebits=%x nnp=%d", prctl(PR_GET_DUMPABLE),
 	       prctl(PR_GET_KEEPCAPS), prctl(PR_GET_SECUREBITS),
 	       prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+	printf(" sockets=%d%d,%d%d,%d%d", option(sockets[0], SO_TIMESTAMPNS), option(sockets[1], SO_TIMESTAMPNS),
+	       option(sockets[0], SO_PEEK_OFF), option(sockets[1], SO_PEEK_OFF), option(sockets[0], SO_LOCK_FILTER),
+	       option(sockets[1], SO_LOCK_FILTER));
 	print_keyring();
 	printf("\n");
 	fflush(stdout);
@@ -119,7 +142,7 @@ int main(void)
 	if (droppable == MAP_FAILED)
 		droppable = NULL;	/* before Linux 6.11 */
 	deleted = open_deleted();
-	if (choose_core() || pthread_create(&thread, NULL, second, NULL))
+	if (choose_core() || open_sockets() || pthread_create(&thread, NULL, second, NULL))
 		return 1;
 	confine(1);
 	prctl(PR_SET_TIMERSLACK, 123456);

@@ -36,6 +36,7 @@ void unit_pack(void);
 void unit_outcome(void);
 void unit_ahead(void);
 void unit_settings(void);
+void unit_socket_options(void);
 void unit_sockets(void);
 void unit_tasks(void);
 void unit_unshared(void);
