@@ -2,7 +2,7 @@
 // Processes with files that CRIU cannot dump: of a made-up /proc where the kernel's answer is known, else real ones.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -203,6 +203,23 @@ describe('what CRIU cannot dump', () => {
   ])('is a socket that would lose %o', async (more, text) => {
     const socket = { fd: 5, family: 2, protocol: 6, listens: false, port: 0, ...more };
     await expect(fake([socket])).rejects.toMatchObject(refused(text));
+  });
+
+  it('is a thread on one of the processors that its container alone has', async () => {
+    await run([
+      'first, *others = sorted(os.sched_getaffinity(0)); os.sched_setaffinity(0, [first])',
+      'open("all", "w").write(",".join(map(str, [first, *(others or [first + 1])])))',
+    ]);
+    const cpus = await readFile(join(dir, 'all'), 'utf8');
+    await writeFile(join(dir, 'cpuset.cpus.effective'), `${cpus},900\n`);
+    await writeFile(join(dir, 'cgroup', 'cpuset.cpus.effective'), `${cpus}\n`);
+    await expect(check('/proc')).rejects.toMatchObject(
+      refused(
+        /^Process \d+ \(python3.*\) in container main has confined a thread to the processors/,
+      ),
+    );
+    await writeFile(join(dir, 'cpuset.cpus.effective'), `${cpus}\n`);
+    await expect(check('/proc')).resolves.toBeUndefined();
   });
 
   it('is only what each of three looks finds', async () => {

@@ -20,6 +20,7 @@ import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
 import { reasonOfChildCgroups } from './child-cgroups.ts';
+import { narrowedCpus, reasonOfAffinity } from './cpu-sets.ts';
 import { isDeleted, isMemoryFile, reasonOfDeleted, withoutSize } from './deleted-files.ts';
 import { hasMode, reasonOfMode } from './file-modes.ts';
 import { throwFirst } from './findings.ts';
@@ -140,12 +141,16 @@ export class UnmovableFiles {
     const [proc, unshared] = [this.#proc, this.#unshared];
     for (const { name, cgroup, pid: first } of containers) {
       if (cgroup === undefined) continue;
-      const all = await new Cgroup(this.#host.path(cgroup)).tasks();
+      const directory = this.#host.path(cgroup);
+      const all = await new Cgroup(directory).tasks();
+      const narrowed = await narrowedCpus(directory);
       const tasks = await ownTasks(all, first, proc);
       const looked = { mounts: await mountsOf(tasks, proc), known: new Map() };
       const own = first !== undefined && tasks.includes(first) ? first : undefined;
       for (const pid of tasks) {
+        const affinity = narrowed && (await reasonOfAffinity(pid, narrowed, proc));
         const reasons = [
+          ...(affinity === undefined ? [] : [affinity]),
           ...(await unsharedReasons(pid, { proc, first: own, unshared })),
           ...((await unlessEnded(this.#reasonsOf(pid, looked))) ?? []),
         ];
