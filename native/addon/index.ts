@@ -205,7 +205,10 @@ export function sysvipc(path: string): Promise<SysvObjects> {
   return call((addon) => addon.sysvipc(path));
 }
 
-/** The sockets of a process that CRIU cannot dump; empty for one that has ended. Codes: EPERM. */
+/**
+ * The sockets of a process that CRIU cannot dump, or would restore without what makes them safe; empty for one that has ended.
+ * Codes: EPERM; ENOENT: a kernel without inet_diag, if the process has TCP sockets.
+ */
 export function undumpableSockets(pid: number): Promise<UndumpableSocket[]> {
   return call((addon) => addon.undumpableSockets(pid));
 }

@@ -258,6 +258,13 @@ export interface UndumpableSocket {
   listens: boolean;
   /** The local one; 0 if there is none. */
   port: number;
+  /**
+   * Of one that CRIU could dump otherwise: an upper layer of TCP, which it would leave out; keys of TCP-AO or of TCP MD5, which it
+   * would lose; an eBPF program as filter, which nobody can read.
+   */
+  has?: 'ulp' | 'ao' | 'md5' | 'bpf';
+  /** Of an upper layer: its name, `tls`. */
+  layer?: string;
 }
 
 /** What one thread of a process has apart from it. */

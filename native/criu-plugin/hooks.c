@@ -18,6 +18,7 @@
 #include "outcome.h"
 #include "restore.h"
 #include "settings.h"
+#include "sockets.h"
 #include "unrestorable.h"
 #include "unshared.h"
 #include "watches.h"
@@ -104,6 +105,7 @@ static void end(int stage, int ret)
 		dump_end(ret || left_running());
 		settings_dump_end();
 		watches_end();
+		sockets_forget();
 		outcome_end(ret ? NULL : "dumped");
 		break;
 	case CR_PLUGIN_STAGE__RESTORE:
@@ -131,6 +133,8 @@ static int checkpoint_devices(int pid)
 	/* Before the question for Landlock: a thread with deadlines makes no other one. */
 	if (!ret)
 		ret = unrestorable_check(pid);
+	if (!ret)
+		ret = sockets_check(pid);
 	if (!ret)
 		ret = confinement_check(pid);
 	if (!ret)

@@ -11,6 +11,7 @@
 #include "directory.h"
 #include "image_settings.h"
 #include "log.h"
+#include "socket_options.h"
 
 #define PREFIX "settings-"
 #define SUFFIX ".img"
@@ -45,7 +46,7 @@ static int check(const PB(Settings) *settings)
 	for (size_t i = 0; i < settings->n_sealed; i++)
 		if (!is_memory(settings->sealed[i]->start, settings->sealed[i]->end))
 			return -EINVAL;
-	return 0;
+	return socket_options_check(settings);
 }
 
 int image_decode_settings(const uint8_t *data, size_t size, const char *name,

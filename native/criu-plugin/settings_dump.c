@@ -9,6 +9,7 @@
 #include "memory_advice.h"
 #include "mounts.h"
 #include "settings.h"
+#include "socket_options.h"
 #include "tasks.h"
 
 /* Mount namespaces that are recorded already. */
@@ -89,6 +90,8 @@ static int record(pid_t pid, PB(Settings) *settings)
 		ret = task_each_thread(pid, record_other, settings);
 	if (!ret)
 		ret = record_mounts(pid, settings);
+	if (!ret)
+		ret = socket_options_read(pid, settings);
 	return ret ? ret : memory_advice_read(pid, settings);
 }
 

@@ -12,6 +12,7 @@
 #include "memory_advice.h"
 #include "mounts.h"
 #include "settings.h"
+#include "socket_options.h"
 #include "tasks.h"
 
 static struct settings_images images;
@@ -134,6 +135,8 @@ static int restore_process(pid_t pid)
 		ret = task_each_thread(pid, restore_other, (void *)settings);
 	if (!ret)
 		ret = mounts_restore(pid, settings);
+	if (!ret)
+		ret = socket_options_restore(pid, settings);
 	return ret ? ret : memory_advice_seal(pid, settings);
 }
 

@@ -1,19 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sockets that CRIU 4.1.1 cannot dump, by family and protocol (criu/sk-inet.c, can_dump_ipproto(); criu/sockets.c,
-// dump_socket()). /proc shows neither of an open socket.
+// dump_socket()), or would restore without what makes them safe (criu/sk-tcp.c, dump_tcp_opts()). /proc shows none of it of an
+// open socket. native/criu-plugin/sockets.c looks for the same in the dump.
 #include "sockets.h"
 
 #include <arpa/inet.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstring>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "arguments.h"
 #include "array.h"
 #include "job.h"
+#include "netlink.h"
+#include "netns.h"
 #include "task_files.h"
 
 namespace sealift {
@@ -24,9 +34,19 @@ struct Socket {
   uint32_t fd;
   int family;
   int protocol;
-  bool listens;
-  uint32_t port;
+  bool listens = false;
+  uint32_t port = 0;
+  /// What stands in the way of one that CRIU could dump otherwise.
+  std::string has = "";
+  /// Of has == "ulp".
+  std::string layer = "";
 };
+
+/// linux/tcp.h, TCP_AO_INFO and struct tcp_ao_info_opt, which netinet/tcp.h does not have.
+constexpr int kTcpAoInfo = 40;
+constexpr socklen_t kTcpAoInfoSize = 48;
+/// TCP_ULP_NAME_MAX of include/net/tcp.h.
+constexpr size_t kLayerNameMax = 16;
 
 int Option(int fd, int name) {
   int value = 0;
@@ -63,15 +83,105 @@ bool CanBeDumped(int family, int type, int protocol) {
   }
 }
 
+/// What transforms the bytes of a TCP connection in the kernel (`tls`); empty: nothing.
+std::string LayerOf(int fd) {
+  char name[kLayerNameMax + 1] = "";
+  socklen_t size = kLayerNameMax;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_ULP, name, &size) < 0) return "";
+  return name;
+}
+
+/// Keys of TCP-AO, or the demand for some. Kernels before 6.7 have none.
+bool HasAo(int fd) {
+  char info[kTcpAoInfoSize] = {};
+  socklen_t size = sizeof(info);
+  return getsockopt(fd, IPPROTO_TCP, kTcpAoInfo, info, &size) == 0;
+}
+
+/// An eBPF program as filter, which nobody can read back (net/core/filter.c, sk_get_filter()).
+bool HasProgram(int fd) {
+  socklen_t none = 0;
+  return getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, nullptr, &none) < 0 && errno == EACCES;
+}
+
+uint32_t InodeOf(int fd) {
+  struct stat file;
+  return fstat(fd, &file) == 0 ? static_cast<uint32_t>(file.st_ino) : 0;
+}
+
+/// Inodes of the TCP sockets here that have MD5 keys. The kernel tells CAP_NET_ADMIN alone, and nobody of a socket that neither
+/// listens nor is connected.
+std::set<uint32_t> InodesWithMd5() {
+  Netlink netlink(NETLINK_SOCK_DIAG);
+  std::set<uint32_t> inodes;
+  for (uint8_t family : {AF_INET, AF_INET6}) {
+    Request request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
+    auto* body = static_cast<inet_diag_req_v2*>(request.Fixed(sizeof(inet_diag_req_v2)));
+    body->sdiag_family = family;
+    body->sdiag_protocol = IPPROTO_TCP;
+    // The keys come with this one only (net/ipv4/inet_diag.c, inet_sk_diag_fill()).
+    body->idiag_ext = 1 << (INET_DIAG_INFO - 1);
+    body->idiag_states = ~0u;
+    for (const auto& message : netlink.Ask(request, "list TCP sockets")) {
+      const nlmsghdr* header = Netlink::Header(message);
+      if (mnl_nlmsg_get_payload_len(header) < sizeof(inet_diag_msg)) continue;
+      inet_diag_msg socket;
+      memcpy(&socket, mnl_nlmsg_get_payload(header), sizeof(socket));
+      if (Attributes(header, sizeof(inet_diag_msg)).Get(INET_DIAG_MD5SIG))
+        inodes.insert(socket.idiag_inode);
+    }
+  }
+  return inodes;
+}
+
+/// Of those by their inodes; a process that ends meanwhile has none.
+std::vector<Socket> WithMd5(pid_t pid, const std::vector<std::pair<uint32_t, Socket>>& candidates) {
+  std::vector<Socket> found;
+  if (candidates.empty()) return found;
+  try {
+    EnterNetns("/proc/" + std::to_string(pid) + "/ns/net");
+  } catch (const Failure& failure) {
+    if (failure.code() == "ENOENT" || failure.code() == "ESRCH") return found;
+    throw;
+  }
+  std::set<uint32_t> inodes = InodesWithMd5();
+  for (const auto& [inode, socket] : candidates)
+    if (inodes.count(inode) != 0) found.push_back(socket);
+  return found;
+}
+
+/// What a socket has that CRIU could dump otherwise; empty: nothing that stands in the way.
+std::string Obstacle(int fd, bool is_tcp, std::string& layer) {
+  if (HasProgram(fd)) return "bpf";
+  if (!is_tcp) return "";
+  layer = LayerOf(fd);
+  if (!layer.empty()) return "ulp";
+  return HasAo(fd) ? "ao" : "";
+}
+
 std::vector<Socket> Undumpable(pid_t pid) {
   std::vector<Socket> found;
-  EachSocket(pid, [&](uint32_t fd, int socket) {
-    int family = Option(socket, SO_DOMAIN);
-    int protocol = Option(socket, SO_PROTOCOL);
-    if (CanBeDumped(family, Option(socket, SO_TYPE), protocol)) return;
-    bool listens = IsInet(family) && Option(socket, SO_ACCEPTCONN) != 0;
-    found.push_back({fd, family, protocol, listens, IsInet(family) ? PortOf(socket) : 0});
+  std::vector<std::pair<uint32_t, Socket>> tcp;
+  EachSocket(pid, [&](uint32_t fd, int file) {
+    int family = Option(file, SO_DOMAIN);
+    int type = Option(file, SO_TYPE);
+    int protocol = Option(file, SO_PROTOCOL);
+    bool is_tcp = IsInet(family) && type == SOCK_STREAM && protocol == IPPROTO_TCP;
+    bool can_be_dumped = CanBeDumped(family, type, protocol);
+    Socket socket = {fd, family, protocol};
+    if (can_be_dumped) socket.has = Obstacle(file, is_tcp, socket.layer);
+    if (IsInet(family)) {
+      socket.listens = Option(file, SO_ACCEPTCONN) != 0;
+      socket.port = PortOf(file);
+    }
+    if (!can_be_dumped || !socket.has.empty()) {
+      found.push_back(socket);
+    } else if (is_tcp) {
+      socket.has = "md5";
+      tcp.emplace_back(InodeOf(file), socket);
+    }
   });
+  for (const Socket& socket : WithMd5(pid, tcp)) found.push_back(socket);
   return found;
 }
 
@@ -87,6 +197,8 @@ Napi::Value UndumpableSockets(const Napi::CallbackInfo& info) {
           one.Set("protocol", from.protocol);
           one.Set("listens", from.listens);
           one.Set("port", from.port);
+          if (!from.has.empty()) one.Set("has", from.has);
+          if (!from.layer.empty()) one.Set("layer", from.layer);
           return one;
         });
       });

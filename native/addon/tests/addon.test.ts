@@ -241,6 +241,54 @@ describe.runIf(built)('on the host', () => {
     expect(await addon.undumpableSockets(2 ** 31 - 1)).toEqual([]);
   });
 
+  it.runIf(root)(
+    'names sockets that would lose their keys, their TLS or their filter',
+    async () => {
+      const lines = [
+        'import ctypes, json, socket, struct, sys',
+        'key = lambda: struct.pack("=HH4s120xBBHi80s", 2, 0, socket.inet_aton("127.0.0.2"), 0, 0, 3, 0, b"abc")',
+        'def plain(): return socket.create_server(("127.0.0.1", 0))',
+        'kept = [plain()]; found = []',
+        'six = socket.create_server(("::1", 0), family=socket.AF_INET6)',
+        'address = struct.pack("=HHI16sI100xBBHi80s", 10, 0, 0, socket.inet_pton(10, "::2"), 0, 0, 0, 3, 0, b"abc")',
+        'for s, one in ((plain(), key()), (six, address)):',
+        '  s.setsockopt(6, 14, one); kept.append(s); found.append(["md5", s.fileno()])',
+        // "exit 0" of eBPF: mov r0, 0; exit
+        'code = ctypes.create_string_buffer(struct.pack("<QQ", 0xb7, 0x95)); gpl = ctypes.create_string_buffer(b"GPL")',
+        'attr = ctypes.create_string_buffer(struct.pack("=IIQQ", 1, 2, ctypes.addressof(code), ctypes.addressof(gpl)), 128)',
+        'program = ctypes.CDLL(None, use_errno=True).syscall(321, 5, attr, 128)',
+        'a, b = socket.socketpair(); a.setsockopt(1, 50, program); found.append(["bpf", a.fileno()])',
+        // A classic filter travels.
+        'ret = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 65535))',
+        'b.setsockopt(1, 26, struct.pack("@HP", 1, ctypes.addressof(ret)))',
+        // What not every kernel has: TLS (a module), TCP-AO (6.7).
+        'c = socket.create_connection(kept[0].getsockname()); d, _ = kept[0].accept()',
+        'def tries(name, s, *option):',
+        '  try: s.setsockopt(6, *option); kept.append(s); found.append([name, s.fileno()])',
+        '  except OSError as e: print("without", name, e, file=sys.stderr)',
+        'tries("tls", c, 31, b"tls")',
+        'tries("ao", plain(), 38, struct.pack("=HH4s120x64siIHBBBBBB80s", 2, 0, socket.inet_aton("127.0.0.2"), b"hmac(sha1)", 0, 0, 0, 32, 1, 1, 0, 0, 3, b"abc"))',
+        'print(json.dumps(found), flush=True); sys.stdin.readline()',
+      ];
+      const child = spawn('python3', ['-c', lines.join('\n')]);
+      child.stderr.pipe(process.stderr);
+      try {
+        const wanted = JSON.parse(String((await once(child.stdout, 'data'))[0])) as [
+          string,
+          number,
+        ][];
+        expect(wanted.map(([has]) => has)).toEqual(expect.arrayContaining(['md5', 'bpf']));
+        const found = await addon.undumpableSockets(child.pid ?? 0);
+        const names = found.map(({ has, layer, fd }) => [layer ?? has, fd] as [string, number]);
+        const sorted = (list: [string, number][]) => list.toSorted(([, x], [, y]) => x - y);
+        expect(sorted(names)).toEqual(sorted(wanted));
+        expect(found.filter(({ listens }) => listens).every(({ port }) => port > 0)).toBe(true);
+      } finally {
+        child.kill();
+      }
+    },
+  );
+
   it.runIf(root)('lists Unix sockets with their peers, names and waiting clients', async () => {
     const name = `sealift-${process.pid}`;
     const lines = [

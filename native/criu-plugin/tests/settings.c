@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -38,7 +39,7 @@
 #define SESSION_KEYRING -3
 
 static char *wiped, *droppable;
-static int deleted;
+static int deleted, sockets[2];
 
 /* Sealed memory of each kind. */
 static struct {
@@ -193,6 +194,25 @@ static int forbid_system_calls(void)
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
 }
 
+/* Options that CRIU keeps none of. */
+static int open_sockets(void)
+{
+	int yes = 1, at = 3;
+
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) ||
+	       setsockopt(sockets[0], SOL_SOCKET, SO_TIMESTAMPNS, &yes, sizeof(yes)) ||
+	       setsockopt(sockets[1], SOL_SOCKET, SO_PEEK_OFF, &at, sizeof(at)) ||
+	       setsockopt(sockets[1], SOL_SOCKET, SO_LOCK_FILTER, &yes, sizeof(yes));
+}
+
+static int option(int fd, int name)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &size) ? -1 : value;
+}
+
 static void print_own(void)
 {
 	char last = 0;
@@ -204,6 +224,9 @@ static void print_own(void)
 	printf(" dumpable=%d keepcaps=%d securebits=%x nnp=%d", prctl(PR_GET_DUMPABLE),
 	       prctl(PR_GET_KEEPCAPS), prctl(PR_GET_SECUREBITS),
 	       prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+	printf(" sockets=%d%d,%d%d,%d%d", option(sockets[0], SO_TIMESTAMPNS), option(sockets[1], SO_TIMESTAMPNS),
+	       option(sockets[0], SO_PEEK_OFF), option(sockets[1], SO_PEEK_OFF), option(sockets[0], SO_LOCK_FILTER),
+	       option(sockets[1], SO_LOCK_FILTER));
 	print_keyring();
 	print_sealed();
 	print_timer();
@@ -232,7 +255,7 @@ int main(void)
 		droppable = NULL;	/* before Linux 6.11 */
 	deleted = open_deleted();
 	signal(TICK, tick);
-	if (choose_core() || pthread_create(&thread, NULL, second, NULL))
+	if (choose_core() || open_sockets() || pthread_create(&thread, NULL, second, NULL))
 		return 1;
 	confine(1);
 	prctl(PR_SET_TIMERSLACK, 123456);

@@ -86,6 +86,8 @@ int main(void)
 	unit_pack();
 	unit_ring();
 	unit_settings();
+	unit_sockets();
+	unit_socket_options();
 	unit_tasks();
 	unit_unshared();
 	unit_uverbs();

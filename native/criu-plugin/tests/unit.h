@@ -37,6 +37,8 @@ void unit_ring(void);
 void unit_outcome(void);
 void unit_ahead(void);
 void unit_settings(void);
+void unit_socket_options(void);
+void unit_sockets(void);
 void unit_tasks(void);
 void unit_unshared(void);
 void unit_uverbs(void);

@@ -2,10 +2,11 @@
 // Processes with files that CRIU cannot dump: of a made-up /proc where the kernel's answer is known, else real ones.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { UndumpableSocket } from '../../../../native/addon/index.ts';
 import { Host } from '../host/host.ts';
 import { UnmovableFiles } from './unmovable.ts';
 
@@ -28,10 +29,7 @@ afterEach(async () => {
 
 const container = { name: 'main', pid: 42, cgroup: '/cgroup' };
 const fake = (sockets: Parameters<typeof check>[1] = []) => check(proc, sockets);
-const check = (
-  directory: string,
-  sockets: { fd: number; family: number; protocol: number; listens: boolean; port: number }[] = [],
-) =>
+const check = (directory: string, sockets: UndumpableSocket[] = []) =>
   new UnmovableFiles(new Host({ root: dir }), {
     proc: directory,
     sockets: async () => sockets,
@@ -185,6 +183,34 @@ describe('what CRIU cannot dump', () => {
     await expect(fake([{ ...socket, family: 38, protocol: 0 }])).rejects.toMatchObject(
       refused(/family 38 and protocol 0/),
     );
+  });
+
+  it.each<[Partial<UndumpableSocket>, RegExp]>([
+    [{ has: 'ulp', layer: 'tls' }, /socket \(descriptor 5\) with TLS in the kernel.*KTLS/],
+    [{ has: 'ulp', layer: 'smc\n' }, /upper layer smc\? \(TCP_ULP\)/],
+    [{ has: 'ao' }, /with keys of TCP-AO, which cannot be moved\. Close/],
+    [{ has: 'md5', listens: true, port: 179 }, /listener on port 179 \(descriptor 5\) with MD5/],
+    [{ has: 'bpf', family: 1, protocol: 0 }, /eBPF program as filter.*SO_ATTACH_FILTER/],
+  ])('is a socket that would lose %o', async (more, text) => {
+    const socket = { fd: 5, family: 2, protocol: 6, listens: false, port: 0, ...more };
+    await expect(fake([socket])).rejects.toMatchObject(refused(text));
+  });
+
+  it('is a thread on one of the processors that its container alone has', async () => {
+    await run([
+      'first, *others = sorted(os.sched_getaffinity(0)); os.sched_setaffinity(0, [first])',
+      'open("all", "w").write(",".join(map(str, [first, *(others or [first + 1])])))',
+    ]);
+    const cpus = await readFile(join(dir, 'all'), 'utf8');
+    await writeFile(join(dir, 'cpuset.cpus.effective'), `${cpus},900\n`);
+    await writeFile(join(dir, 'cgroup', 'cpuset.cpus.effective'), `${cpus}\n`);
+    await expect(check('/proc')).rejects.toMatchObject(
+      refused(
+        /^Process \d+ \(python3.*\) in container main has confined a thread to the processors/,
+      ),
+    );
+    await writeFile(join(dir, 'cpuset.cpus.effective'), `${cpus}\n`);
+    await expect(check('/proc')).resolves.toBeUndefined();
   });
 
   it('is only what each of three looks finds', async () => {

@@ -20,6 +20,7 @@ import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
 import { reasonOfChildCgroups } from './child-cgroups.ts';
+import { narrowedCpus, reasonOfAffinity } from './cpu-sets.ts';
 import { isDeleted, isMemoryFile, reasonOfDeleted, withoutSize } from './deleted-files.ts';
 import { hasMode, reasonOfMode } from './file-modes.ts';
 import { throwFirst } from './findings.ts';
@@ -29,6 +30,7 @@ import { mountsOf, reasonOfMount, typeOf, type Mounts } from './mount-table.ts';
 import { ownTasks } from './own-tasks.ts';
 import { processReasons } from './process-limits.ts';
 import { reasonOfSharedFile, sharedMountsOf, type SharedMount } from './shared-files.ts';
+import { reasonOfSocket } from './undumpable-sockets.ts';
 import { reasonOfKind } from './unmovable-kinds.ts';
 import { unsharedReasons } from './unshared.ts';
 
@@ -55,7 +57,6 @@ interface OfContainer {
 
 /** linux/magic.h, MQUEUE_MAGIC. */
 const MQUEUE = 0x19800202;
-const MPTCP = 262;
 /** exportfs's handles that no file system can open again: overlayfs's (include/linux/exportfs.h, OVL_FILEID_V1 is 0xf8). */
 const OVERLAY_HANDLE = /^inotify .*\bino:([0-9a-f]+) .*\bfhandle-type:f8\b/gm;
 /** Where CRIU looks for a file that it has only the inode number of (criu/irmap.c, hints). */
@@ -140,12 +141,16 @@ export class UnmovableFiles {
     const [proc, unshared] = [this.#proc, this.#unshared];
     for (const { name, cgroup, pid: first } of containers) {
       if (cgroup === undefined) continue;
-      const all = await new Cgroup(this.#host.path(cgroup)).tasks();
+      const directory = this.#host.path(cgroup);
+      const all = await new Cgroup(directory).tasks();
+      const narrowed = await narrowedCpus(directory);
       const tasks = await ownTasks(all, first, proc);
       const looked = { mounts: await mountsOf(tasks, proc), known: new Map() };
       const own = first !== undefined && tasks.includes(first) ? first : undefined;
       for (const pid of tasks) {
+        const affinity = narrowed && (await reasonOfAffinity(pid, narrowed, proc));
         const reasons = [
+          ...(affinity === undefined ? [] : [affinity]),
           ...(await unsharedReasons(pid, { proc, first: own, unshared })),
           ...((await unlessEnded(this.#reasonsOf(pid, looked))) ?? []),
         ];
@@ -263,17 +268,6 @@ export class UnmovableFiles {
       '/var/spool. Watch a directory of a volume (emptyDir), or poll.'
     );
   }
-}
-
-function reasonOfSocket({ family, protocol, listens, port }: UndumpableSocket): string {
-  if (protocol === MPTCP) {
-    const which = listens ? `listens on port ${port} by MPTCP` : 'has an MPTCP connection';
-    return (
-      `${which}, which cannot be moved. Let it use TCP: for a Go program, the environment variable ` +
-      'GODEBUG=multipathtcp=0 or ListenConfig.SetMultipathTCP(false).'
-    );
-  }
-  return `has a socket of family ${family} and protocol ${protocol} open, which cannot be moved. Close it first.`;
 }
 
 /** Inode numbers of what lies in CRIU's places, directories below them included. */
