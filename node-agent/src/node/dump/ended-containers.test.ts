@@ -9,7 +9,10 @@ import { Host } from '../host/host.ts';
 import { BUNDLES, podContainers, RUNC_ROOT } from '../runtime/containers.ts';
 import { Checkpointer } from './checkpointer.ts';
 
-vi.mock('../../../../native/addon/index.ts', () => ({ rxeNaks: async () => [] }));
+vi.mock('../../../../native/addon/index.ts', () => ({
+  rxeNaks: async () => [],
+  endTcpAt: async () => undefined,
+}));
 
 let root: string;
 let did: string[];
