@@ -16,6 +16,9 @@ export const PodMemory = z
         'Bytes of memory of its own: what no file backs, on swap too, memory-backed volumes, locked pages of files, and what the kernel ' +
         'keeps for it. Not what can be dropped and read again.',
     }),
+    imageBytes: Count.optional().meta({
+      description: 'Bytes that its images take at least: of memory that no file backs.',
+    }),
     hugePages: z
       .array(HugePages)
       .max(8)

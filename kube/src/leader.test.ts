@@ -145,6 +145,15 @@ describe('a leader and one that waits', () => {
     expect([one.leads, other.leads]).toEqual([true, false]);
   });
 
+  it('stops at once when another one has the Lease, as after a suspend that no timer has counted', async () => {
+    const one = first();
+    await seconds(7);
+    [holder, version] = ['other', version + 1];
+    await seconds(7);
+    expect(one.end).toBe('lost');
+    expect(holder).toBe('other');
+  });
+
   it('gives the Lease back when it is stopped', async () => {
     const one = first();
     await seconds(7);

@@ -32,6 +32,8 @@ export class LeaderElector {
   readonly #retryMs: number;
   /** The last version of the Lease that we saw, and whether its time is over since: times in it are of another clock. */
   #seen: { version: string; isOver: boolean; timer: Timer } | undefined;
+  /** Whether somebody else had the Lease when it was last read. */
+  #isOthers = false;
   /** When the API server last answered about the Lease. */
   #answeredAt: number | undefined;
 
@@ -94,6 +96,11 @@ export class LeaderElector {
       if (signal.aborted) break;
       const next = fromNow();
       const isRenewed = await this.#tryInTime(parent, over.signal);
+      // The machine was suspended for longer than the Lease lasts: no timer has counted that.
+      if (this.#isOthers) {
+        next.cancel();
+        break;
+      }
       (isRenewed ? deadline : next).cancel();
       if (isRenewed) deadline = next;
     }
@@ -139,7 +146,8 @@ export class LeaderElector {
       }
       const { holderIdentity, leaseTransitions } = lease.spec;
       const ours = holderIdentity === identity;
-      if (!ours && holderIdentity && !this.#expired(lease)) return false;
+      this.#isOthers = !ours && Boolean(holderIdentity) && !this.#expired(lease);
+      if (this.#isOthers) return false;
       await api.merge(
         leases,
         namespace,

@@ -294,12 +294,21 @@ static int restore_option(pid_t pid, uint32_t fd, int socket, const PB(SocketOpt
 	wanted.size = option->value.len;
 	memcpy(wanted.bytes, option->value.data, option->value.len);
 	read_value(socket, row, &now);
+	if (!now.size) {
+		log_info("descriptor %u goes on without %s: the node's kernel does not know it", fd, row->text);
+		return 0;
+	}
 	if (!memcmp(&wanted, &now, sizeof(now)))
 		return 0;
 	ret = write_value(socket, row, &wanted);
 	if (ret == -ENOENT && row->form == FORM_ALGORITHM) {
 		log_info("descriptor %u goes on with the congestion control %.16s: the node has no %.16s", fd,
 			 (const char *)now.bytes, (const char *)wanted.bytes);
+		return 0;
+	}
+	/* IP_MULTICAST_IF by the address of a network in which the pod has another one now. */
+	if (ret == -EADDRNOTAVAIL) {
+		log_info("descriptor %u goes on with the default for %s: the pod has lost the address", fd, row->text);
 		return 0;
 	}
 	return ret ? lost(pid, fd, row->text, ret) : 0;
@@ -315,6 +324,11 @@ static int restore_socket(pid_t pid, uint32_t fd, const PB(SocketOptions) *optio
 		ret = restore_option(pid, fd, socket, options->options[i]);
 	for (size_t i = 0; i < options->n_memberships && !ret; i++) {
 		ret = multicast_join(socket, options->memberships[i]);
+		if (ret == -ENODEV) {
+			log_info("descriptor %u leaves a multicast group: the pod has no interface %s any more", fd,
+				 options->memberships[i]->interface);
+			ret = 0;
+		}
 		if (ret)
 			lost(pid, fd, "multicast group", ret);
 	}

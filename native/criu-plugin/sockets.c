@@ -100,8 +100,12 @@ static int read_answer(const uint8_t *data, ssize_t size)
 	int ret = 0;
 
 	for (; !ret && NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
-		if (header->nlmsg_type == NLMSG_DONE)
-			return 1;
+		if (header->nlmsg_type == NLMSG_DONE) {
+			/* The kernel says with it how the dump has ended. */
+			int error = header->nlmsg_len >= NLMSG_LENGTH(sizeof(int)) ? *(int *)NLMSG_DATA(header) : 0;
+
+			return error < 0 ? error : 1;
+		}
 		if (header->nlmsg_type == NLMSG_ERROR)
 			return ((struct nlmsgerr *)NLMSG_DATA(header))->error ?: -EPROTO;
 		if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY)

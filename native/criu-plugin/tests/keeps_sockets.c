@@ -98,7 +98,7 @@ static void say_options(void)
 	       congestion(listener), get(datagrams, IPPROTO_IP, IP_RECVERR), get(datagrams, IPPROTO_IP, IP_MTU_DISCOVER),
 	       get(datagrams, IPPROTO_UDP, UDP_GRO), get(datagrams6, IPPROTO_IPV6, IPV6_RECVTCLASS), arrives());
 	if (client)
-		printf(", %d %s %d", get(client, IPPROTO_TCP, TCP_USER_TIMEOUT), congestion(server),
+		printf(", %d %s %d", get(client, IPPROTO_TCP, TCP_SYNCNT), congestion(server),
 		       get(server, IPPROTO_TCP, TCP_NOTSENT_LOWAT));
 	printf("\n");
 }
@@ -135,7 +135,7 @@ static void make_connection(void)
 		perror("connect");
 		exit(1);
 	}
-	set(client, IPPROTO_TCP, TCP_USER_TIMEOUT, 30000);
+	set(client, IPPROTO_TCP, TCP_SYNCNT, 9);
 	setsockopt(server, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 	set(server, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One request at a time works on a pod of this node. The reconcilers of source and checkpoint claim the pod before they lock it.
 import { AgentError } from '../support/errors.ts';
-import { isOver, type Journal } from '../support/journal/journal.ts';
+import type { Journal } from '../support/journal/journal.ts';
 
 interface PodKey {
   readonly namespace: string;
@@ -22,11 +22,6 @@ export function claimPod(
 
 /** For people. A request that has claimed the pod is not in the journal before it has locked it. */
 function competingRequest(journal: Journal, podUid: string, requestUid: string): string {
-  const found = journal
-    .all()
-    .find(
-      (one) =>
-        one.podUid === podUid && one.id !== requestUid && one.role !== 'target' && !isOver(one),
-    );
+  const found = journal.busyWith(podUid, requestUid);
   return found ? `${found.kind} ${found.namespace}/${found.name}` : 'Another request';
 }

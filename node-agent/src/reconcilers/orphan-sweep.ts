@@ -127,7 +127,11 @@ export class OrphanSweep {
         entry.id,
         new AgentError('Aborted', `${entry.kind} ${entry.namespace}/${entry.name} was deleted.`),
       );
-      if (!isOver(entry)) await this.#endTarget(entry);
+      if (!isOver(entry)) {
+        // It runs, and a later request may have frozen it.
+        if (journal.busyWith(entry.podUid, entry.id)) return;
+        await this.#endTarget(entry);
+      }
     } else if (!isOver(entry)) {
       if (!(await this.#endSource(entry))) return;
     }

@@ -38,6 +38,9 @@ const endedStates: readonly ControllerState[] = ['deleted', 'gone', 'orphaning']
 /** Nothing tells the operator that the set was deleted. */
 const lookAgainMs = 3000;
 
+/** Another pod, or somebody, has to make room on the node first. */
+const lacksRoom: ReadonlySet<string> = new Set(['NotEnoughMemory', 'DiskFull']);
+
 const waits = (waitsFor: string): Work => ({ effects: [], waitsFor, lookAgainMs });
 
 /**
@@ -191,7 +194,7 @@ function nextAttempt(observed: Observed, landing: Pod, now: number): Work {
   const failure = second && summaryOf(second)?.message;
   if (second && now < (observed.secondFinished?.since ?? now) + retryMs(attempt)) {
     const why = sentences([failure, `${landing.metadata.name} runs on; the operator tries again.`]);
-    const isShort = summaryOf(second)?.reason === 'NotEnoughMemory';
+    const isShort = lacksRoom.has(summaryOf(second)?.reason ?? '');
     return isShort ? waitsLong(observed, landing, why) : staysOn(observed, landing, why);
   }
   const node = endOf(observed, landing, attempt);

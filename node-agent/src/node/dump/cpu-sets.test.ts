@@ -42,6 +42,17 @@ describe('the processors of a container', () => {
     await rm(join(pod, 'cpuset.cpus.effective'));
     expect(await narrowedCpus(container)).toBeUndefined();
   });
+
+  it.each(['burstable/pod1', 'kubepods-besteffort-pod1.slice'])(
+    'are those of the shared pool in a pod of another class than Guaranteed: %s',
+    async (name) => {
+      const own = join(pod, name, 'c');
+      await mkdir(own, { recursive: true });
+      await writeFile(join(own, 'cpuset.cpus.effective'), '4-7\n');
+      await writeFile(join(pod, name, 'cpuset.cpus.effective'), '0-15\n');
+      expect(await narrowedCpus(own)).toBeUndefined();
+    },
+  );
 });
 
 describe('a thread', () => {

@@ -26,11 +26,16 @@ async function effectiveCpus(cgroup: string): Promise<string | undefined> {
   return (await unlessErrno(readFile(file, 'utf8'), 'ENOENT', 'ENODEV'))?.trim();
 }
 
+/** The kubelet gives processors to containers of Guaranteed pods alone. The cgroups of others are below that of their class. */
+const isGuaranteed = (cgroup: string): boolean => !/burstable|besteffort/.test(cgroup);
+
 /**
- * The processors of a container that has fewer than its pod.
+ * The processors of a container that has fewer than its pod. Undefined where they are what the manager leaves to all others: nodes
+ * that are alike leave the same ones.
  * @param cgroup the container's, as the agent sees it
  */
 export async function narrowedCpus(cgroup: string): Promise<string | undefined> {
+  if (!isGuaranteed(cgroup)) return undefined;
   const [own, pods] = [await effectiveCpus(cgroup), await effectiveCpus(dirname(cgroup))];
   return own !== undefined && pods !== undefined && own !== pods ? own : undefined;
 }

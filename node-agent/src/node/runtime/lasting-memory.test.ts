@@ -54,7 +54,7 @@ describe('a pod', () => {
         { cgroup: await cgroup(`${pod}/one`, holds(100)) },
         { cgroup: await cgroup(`${pod}/two`, holds(200)) },
       ];
-      expect(await lastingMemoryOf(host, uid, containers)).toEqual({ bytes: 1000 });
+      expect(await lastingMemoryOf(host, uid, containers)).toEqual({ bytes: 1000, imageBytes: 300 });
     },
   );
 
@@ -64,7 +64,7 @@ describe('a pod', () => {
       { cgroup: await cgroup('system.slice/two', holds(200)) },
     ];
     await cgroup('system.slice', holds(5000));
-    expect(await lastingMemoryOf(host, uid, containers)).toEqual({ bytes: 300 });
+    expect(await lastingMemoryOf(host, uid, containers)).toEqual({ bytes: 300, imageBytes: 300 });
   });
 
   it('has what is on swap, and huge pages by their size', async () => {
@@ -78,7 +78,7 @@ describe('a pod', () => {
     });
     const containers = [{ cgroup: await cgroup(`${pod}/one`, {}) }];
     expect(await lastingMemoryOf(host, uid, containers)).toEqual({
-      bytes: 150,
+      ...{ bytes: 150, imageBytes: 0 },
       hugePages: [
         { pageSize: 2 ** 21, bytes: 2 ** 22 },
         { pageSize: 2 ** 16, bytes: 2 ** 16 },

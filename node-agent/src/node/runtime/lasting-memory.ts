@@ -8,6 +8,7 @@ import { namesIn, textOf } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
 import { findCgroup } from './cgroup.ts';
 import type { Container } from './containers.ts';
+import { podMemory } from './pod-memory.ts';
 
 /**
  * Bytes in RAM: memory that no file backs, files of tmpfs, locked pages of other files, and the kernel's own (page tables, sockets).
@@ -77,7 +78,8 @@ export async function lastingMemoryOf(
   }
   if (!isKnown) return undefined;
   const hugePages = [...sum.hugePages].map(([pageSize, bytes]) => ({ pageSize, bytes }));
-  return { bytes: sum.bytes, ...(hugePages.length > 0 && { hugePages }) };
+  const { anon: imageBytes } = await podMemory(host, containers);
+  return { bytes: sum.bytes, imageBytes, ...(hugePages.length > 0 && { hugePages }) };
 }
 
 /**

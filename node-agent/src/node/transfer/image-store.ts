@@ -62,8 +62,9 @@ export class ImageStore {
 
   /** Bytes that the disk has left for images; undefined: it does not say. */
   async freeBytes(): Promise<number | undefined> {
-    const { bavail, bsize } = (await unlessErrno(statfs(this.#root), 'ENOENT')) ?? {};
-    return bavail === undefined || bsize === undefined ? undefined : bavail * bsize;
+    const found = await unlessErrno(statfs(this.#root), 'ENOENT');
+    // ramfs has no size, and says that it has no blocks.
+    return found && found.blocks > 0 ? found.bavail * found.bsize : undefined;
   }
 
   /** Makes an empty directory for one container's dump, in place of an earlier attempt's. @returns its path */

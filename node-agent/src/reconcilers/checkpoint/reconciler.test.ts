@@ -74,7 +74,7 @@ describe('a checkpoint', () => {
       ...{ device: 'rxe0', number: 17, handle: 1, owner: 'Process 41 (app)' },
       peer: { rnrRetry: 6, retryCount: 7, timeout: 14, budgetMs: BUDGET_MS },
     }),
-    memory: async () => ({ bytes: 2 ** 30 }),
+    leastBytes: async () => 2 ** 30,
     lockNetwork: async () => void did.push('lock'),
     holdDevice: async () => void did.push('hold'),
     freezeTasks: async () => {

@@ -200,8 +200,8 @@ export class CheckpointReconciler implements HandoverReconciler<
     const { annotations } = described.metadata;
     const addresses = described.status.podIPs.map(({ ip }) => ip);
     const pod = await checkpointer.inspectPod(podUid(request), startOrder(described), addresses);
-    const memory = await checkpointer.memory(pod);
-    await checkDiskRoom(this.#deps.store, this.#deps.nodeName, memory?.bytes ?? 0);
+    const least = await checkpointer.leastBytes(pod);
+    await checkDiskRoom(this.#deps.store, this.#deps.nodeName, least);
     const limits = await peerLimits(checkpointer, pod, annotations);
     const within = <R>(
       limit: Limit | undefined,

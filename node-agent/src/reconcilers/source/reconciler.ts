@@ -216,11 +216,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
         await checkpointer.checkAddresses(found, request.status?.targetAgent?.gids);
       const least = await leastSent(request, checkpointer, found);
       checkBandwidth(request, least);
-      await checkDiskRoom(
-        this.#deps.store,
-        this.#deps.nodeName,
-        Math.max(least, memory?.bytes ?? 0),
-      );
+      await checkDiskRoom(this.#deps.store, this.#deps.nodeName, least);
       await peerLimits(checkpointer, found, pod.metadata.annotations, {
         accepted: request.status?.peers,
         timeouts: request.spec.timeouts,

@@ -142,9 +142,8 @@ export class SourceSteps {
     await checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
     const least = await leastSent(request, checkpointer, pod);
     checkBandwidth(request, least);
-    const memory = await checkpointer.memory(pod);
     const { store, nodeName } = this.#deps;
-    await checkDiskRoom(store, nodeName, Math.max(least, memory?.bytes ?? 0));
+    await checkDiskRoom(store, nodeName, least);
     await this.#peerLimits(request, pod, least);
   }
 

@@ -41,7 +41,7 @@ describe('a disk with too little room for the images', () => {
   const found = {
     target: {
       ...{ nodeName: 'node-b', podName: 'app-2', podUID: TARGET_UID },
-      memory: { bytes: GIB },
+      memory: { bytes: 3 * GIB, imageBytes: GIB },
     },
     deadlines: {},
   };

@@ -115,7 +115,7 @@ export class TargetObserver<T extends Handover> {
     const memory = await memoryRefusal(request, this.#deps);
     if (memory !== undefined) return { podUid, reason: 'NotEnoughMemory', message: memory };
     const { store, nodeName } = this.#deps;
-    const bytes = neededBy(request)?.bytes;
+    const bytes = neededBy(request)?.imageBytes;
     const disk = bytes === undefined ? undefined : await diskRefusal(store, nodeName, bytes);
     if (disk === undefined) return undefined;
     return {

@@ -73,6 +73,10 @@ export class TargetResume<T extends Handover> {
 
   async #resume(request: T, entry: Entry, { log, signal }: Context): Promise<void> {
     const { journal, restorer } = this.#deps;
+    // Its last entry was not durable, and the pod has run since: a later request may have frozen it.
+    if (journal.busyWith(entry.podUid, entry.id)) {
+      throw new AgentError('AnotherMigration', 'Another request is at work on the pod by now.');
+    }
     const resuming: Entry = {
       ...entry,
       stage: 'Resuming',

@@ -112,6 +112,19 @@ it('refuses to write what it could not read', async () => {
   expect(journal.get('a', 'source')).toBeUndefined();
 });
 
+it('lets no other request be at work on a pod that its agent may resume once more', async () => {
+  const { journal } = await Journal.open(dir);
+  await journal.put(entry('a', { role: 'target', stage: 'AtResumeGate' }));
+  expect(journal.claim('u', 'b')).toBe(true);
+  journal.unclaim('u', 'b');
+  await journal.put(entry('a', { role: 'target', stage: 'Resuming' }));
+  expect(journal.claim('u', 'b')).toBe(false);
+  expect(journal.busyWith('u', 'b')).toMatchObject({ id: 'a' });
+  expect(journal.busyWith('u', 'a')).toBeUndefined();
+  await journal.put(entry('a', { role: 'target', stage: 'Running' }));
+  expect(journal.claim('u', 'b')).toBe(true);
+});
+
 it('lets one request at a time be at work on a pod', async () => {
   const { journal } = await Journal.open(dir);
   expect(journal.claim('u', 'a')).toBe(true);

@@ -162,13 +162,23 @@ export class Journal {
   }
 
   /**
+   * What this node has begun with a pod for another request than `id`, and not ended: one would thaw what the other has frozen. A
+   * target that has begun to resume is repeated until its last entry is durable.
+   */
+  busyWith(podUid: string, id: string): Entry | undefined {
+    const isBusy = (one: Entry): boolean =>
+      one.role === 'target' ? one.stage === 'Resuming' : !isOver(one);
+    return this.all().find((one) => one.podUid === podUid && one.id !== id && isBusy(one));
+  }
+
+  /**
    * Claims a pod for a request. One request at a time may lock, freeze and thaw a pod, or one would thaw what another
    * has frozen. The operator accepts one at a time too, but a restarted agent may still work on one that has ended.
    * @returns whether the request has the pod now
    */
   claim(podUid: string, id: string): boolean {
+    if (this.busyWith(podUid, id)) return false;
     const others = this.all().filter((one) => one.podUid === podUid && one.id !== id);
-    if (others.some((one) => one.role !== 'target' && !isOver(one))) return false;
     const claimedBy = this.#claims.get(podUid);
     const isBegun = others.some((one) => one.id === claimedBy);
     if (claimedBy !== undefined && claimedBy !== id && !isBegun) {
