@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { call, native } from './native.ts';
 import type {
+  ClosedTcp,
   Gid,
   Netns,
   RdmaDevice,
@@ -243,7 +244,17 @@ export function endTcpOrphans(netns: Netns): Promise<number> {
 }
 
 /**
- * Resets the TCP connections that a task has open at the addresses, as their peers' RST would: its next call gets ECONNRESET,
+ * The local addresses of the closed TCP sockets that a task has open, each once; none of an unbound socket. The kernel
+ * lists such sockets nowhere. Empty for a task that has ended.
+ * @param netns where the addresses are looked for
+ * Codes: EPERM; ENOENT: no such namespace.
+ */
+export function closedTcpOf(netns: string, pid: number): Promise<ClosedTcp[]> {
+  return call((addon) => addon.closedTcpOf(netns, pid));
+}
+
+/**
+ * Resets the TCP connections that a task has open at the addresses, or from a loopback address to them, as their peers' RST would: its next call gets ECONNRESET,
  * what it reads after that is at its end. What it has not read is lost. The peers get a RST if they can be reached. For a task
  * that stands still: a call that waits would end with EPIPE.
  * @returns how many there were; 0 for a task that has ended
@@ -254,9 +265,10 @@ export function resetTcpOf(pid: number, addresses: readonly string[]): Promise<n
 }
 
 /**
- * Ends every TCP connection of a namespace at the addresses, also one that nobody has accepted yet or has any more. A peer that
+ * Ends every TCP connection of a namespace at the addresses, or from a loopback address to them, also one that nobody has accepted yet or has any more. A peer that
  * can be reached gets a RST; a process that has it gets ECONNABORTED. Listening sockets stay.
  * @returns how many there were
+ * One that the kernel refuses to end keeps no other from it.
  * Codes: EPERM; ENOENT: no such namespace, or a kernel without inet_diag; BadArgument.
  */
 export function endTcpAt(netns: Netns, addresses: readonly string[]): Promise<number> {

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type {
+  ClosedTcp,
   Gid,
   HostEnd,
   InterfaceInfo,
@@ -108,6 +109,7 @@ interface Native {
   unshared(pid: number): Promise<Unshared[]>;
   endTcpRepair(pid: number): Promise<number>;
   endTcpOrphans(netns: Netns): Promise<number>;
+  closedTcpOf(netns: string, pid: number): Promise<ClosedTcp[]>;
   resetTcpOf(pid: number, addresses: readonly string[]): Promise<number>;
   endTcpAt(netns: Netns, addresses: readonly string[]): Promise<number>;
 }

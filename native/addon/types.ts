@@ -248,6 +248,13 @@ export interface SysvObjects {
   msg: number;
 }
 
+/** A local address of closed TCP sockets. */
+export interface ClosedTcp {
+  address: string;
+  /** Whether the namespace has it. */
+  isThere: boolean;
+}
+
 /** A socket that CRIU cannot dump. */
 export interface UndumpableSocket {
   fd: number;

@@ -16,6 +16,7 @@
 #include "rxe_objects.h"
 #include "sockets.h"
 #include "sysvipc.h"
+#include "tcp_closed.h"
 #include "tcp_orphans.h"
 #include "tcp_repair.h"
 #include "tcp_resets.h"
@@ -44,6 +45,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportHost(env, exports);
   sealift::ExportSockets(env, exports);
   sealift::ExportSysvipc(env, exports);
+  sealift::ExportTcpClosed(env, exports);
   sealift::ExportTcpOrphans(env, exports);
   sealift::ExportTcpRepair(env, exports);
   sealift::ExportTcpResets(env, exports);

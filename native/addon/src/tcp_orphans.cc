@@ -25,9 +25,7 @@ uint32_t EndAll() {
   EachTcpSocket(netlink, kEnding, [&](const inet_diag_msg& socket) {
     if (socket.idiag_inode == 0) orphans.push_back(socket);
   });
-  uint32_t ended = 0;
-  for (const auto& orphan : orphans) ended += EndTcpSocket(netlink, orphan) ? 1 : 0;
-  return ended;
+  return EndTcpSockets(netlink, orphans);
 }
 
 Napi::Value EndTcpOrphans(const Napi::CallbackInfo& info) {

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "arguments.h"
@@ -42,6 +43,12 @@ Bytes Mapped(int family, const void* address) {
   return bytes;
 }
 
+bool IsLoopback(const Bytes& address) {
+  static const Bytes kLoopback6 = Mapped(AF_INET6, &in6addr_loopback);
+  static const uint8_t kLoopback4[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127};
+  return address == kLoopback6 || memcmp(address.data(), kLoopback4, sizeof(kLoopback4)) == 0;
+}
+
 class Addresses {
  public:
   explicit Addresses(const std::vector<std::string>& texts) {
@@ -50,14 +57,18 @@ class Addresses {
       own_.push_back(Mapped(parsed.family, parsed.bytes.data()));
     }
   }
-  bool Have(int family, const void* address) const {
-    Bytes bytes = Mapped(family, address);
-    for (const auto& one : own_)
-      if (one == bytes) return true;
-    return false;
+  /// Whether a connection is lost with them: it is at one of them, or its peer is and the pod's own too, as its loopback address
+  /// says. An address that the pod has lost before may be another pod's by now.
+  bool Have(const Bytes& local, const Bytes& remote) const {
+    return Have(local) || (IsLoopback(local) && Have(remote));
   }
 
  private:
+  bool Have(const Bytes& address) const {
+    for (const auto& one : own_)
+      if (one == address) return true;
+    return false;
+  }
   std::vector<Bytes> own_;
 };
 
@@ -67,6 +78,17 @@ int Option(int fd, int level, int name) {
   return getsockopt(fd, level, name, &value, &size) < 0 ? -1 : value;
 }
 
+/// One end of a socket. None: it has no IP address.
+std::optional<Bytes> EndOf(int fd, int (*name_of)(int, sockaddr*, socklen_t*)) {
+  sockaddr_storage name{};
+  socklen_t size = sizeof(name);
+  if (name_of(fd, reinterpret_cast<sockaddr*>(&name), &size) < 0) return std::nullopt;
+  if (name.ss_family == AF_INET)
+    return Mapped(AF_INET, &reinterpret_cast<const sockaddr_in&>(name).sin_addr);
+  if (name.ss_family != AF_INET6) return std::nullopt;
+  return Mapped(AF_INET6, &reinterpret_cast<const sockaddr_in6&>(name).sin6_addr);
+}
+
 bool IsConnectedAt(int fd, const Addresses& addresses) {
   if (Option(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP) return false;
   tcp_info info{};
@@ -74,13 +96,8 @@ bool IsConnectedAt(int fd, const Addresses& addresses) {
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 || info.tcpi_state >= 32 ||
       !(kConnected >> info.tcpi_state & 1))
     return false;
-  sockaddr_storage name{};
-  size = sizeof(name);
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) < 0) return false;
-  if (name.ss_family == AF_INET)
-    return addresses.Have(AF_INET, &reinterpret_cast<const sockaddr_in&>(name).sin_addr);
-  return name.ss_family == AF_INET6 &&
-         addresses.Have(AF_INET6, &reinterpret_cast<const sockaddr_in6&>(name).sin6_addr);
+  std::optional<Bytes> local = EndOf(fd, getsockname), remote = EndOf(fd, getpeername);
+  return local && addresses.Have(*local, remote.value_or(Bytes{}));
 }
 
 void Disconnect(int fd) {
@@ -107,11 +124,10 @@ uint32_t EndAll(const Addresses& addresses) {
   Netlink netlink(NETLINK_SOCK_DIAG);
   std::vector<inet_diag_msg> found;
   EachTcpSocket(netlink, kConnected, [&](const inet_diag_msg& socket) {
-    if (addresses.Have(socket.idiag_family, socket.id.idiag_src)) found.push_back(socket);
+    Bytes local = Mapped(socket.idiag_family, socket.id.idiag_src);
+    if (addresses.Have(local, Mapped(socket.idiag_family, socket.id.idiag_dst))) found.push_back(socket);
   });
-  uint32_t ended = 0;
-  for (const auto& socket : found) ended += EndTcpSocket(netlink, socket) ? 1 : 0;
-  return ended;
+  return EndTcpSockets(netlink, found);
 }
 
 std::vector<std::string> TextsArgument(const Napi::CallbackInfo& info, size_t at, const char* name) {

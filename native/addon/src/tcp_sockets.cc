@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "failure.h"
@@ -20,6 +21,19 @@ void Fill(Request& request, uint8_t family, uint32_t states, const inet_diag_soc
   body->sdiag_protocol = IPPROTO_TCP;
   body->idiag_states = states;
   if (id) body->id = *id;
+}
+
+/// False: it has ended by itself, or another one has its addresses and ports now.
+bool End(Netlink& netlink, const inet_diag_msg& socket) {
+  Request request(SOCK_DESTROY, 0);
+  Fill(request, socket.idiag_family, 1u << socket.idiag_state, &socket.id);
+  try {
+    netlink.Ask(request, "end a TCP connection");
+    return true;
+  } catch (const Failure& failure) {
+    if (failure.code() == "ENOENT") return false;
+    throw;
+  }
 }
 
 }  // namespace
@@ -38,16 +52,18 @@ void EachTcpSocket(Netlink& netlink, uint32_t states, const std::function<void(c
   }
 }
 
-bool EndTcpSocket(Netlink& netlink, const inet_diag_msg& socket) {
-  Request request(SOCK_DESTROY, 0);
-  Fill(request, socket.idiag_family, 1u << socket.idiag_state, &socket.id);
-  try {
-    netlink.Ask(request, "end a TCP connection");
-    return true;
-  } catch (const Failure& failure) {
-    if (failure.code() == "ENOENT") return false;
-    throw;
+uint32_t EndTcpSockets(Netlink& netlink, const std::vector<inet_diag_msg>& sockets) {
+  uint32_t ended = 0;
+  std::optional<Failure> first;
+  for (const auto& socket : sockets) {
+    try {
+      ended += End(netlink, socket) ? 1 : 0;
+    } catch (const Failure& failure) {
+      if (!first) first = failure;
+    }
   }
+  if (first) throw *first;
+  return ended;
 }
 
 }  // namespace sealift

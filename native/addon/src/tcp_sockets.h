@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "netlink.h"
 
@@ -14,7 +15,8 @@ namespace sealift {
 /// Calls `visit` for the sockets in one of the states (a mask of 1 << TCP_...), of both families. Throws Failure.
 void EachTcpSocket(Netlink& netlink, uint32_t states, const std::function<void(const inet_diag_msg&)>& visit);
 
-/// Ends a connection, with a RST to its peer (tcp_abort in net/ipv4/tcp.c). False: it has ended by itself. Throws Failure.
-bool EndTcpSocket(Netlink& netlink, const inet_diag_msg& socket);
+/// Ends connections, each with a RST to its peer (tcp_abort in net/ipv4/tcp.c). One that fails keeps no other from it: the
+/// first Failure is thrown at the end. Returns how many have not ended by themselves.
+uint32_t EndTcpSockets(Netlink& netlink, const std::vector<inet_diag_msg>& sockets);
 
 }  // namespace sealift

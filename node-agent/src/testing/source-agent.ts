@@ -133,6 +133,10 @@ export class SourceNode {
   clusterConnections: unknown;
   /** TCP connections there. */
   connections = 0;
+  /** Addresses of closed sockets, which its target does not have. */
+  closed: string[] = [];
+  /** What was asked of the frozen pod. */
+  lost: { addresses: readonly string[]; connections: unknown } | undefined;
   /** Whose peers got a reset. */
   reset: readonly string[] | undefined;
   /** What its images said. */
@@ -153,14 +157,15 @@ export class SourceNode {
       this.clusterConnections = connections;
       if (this.fail?.at === 'processes') throw this.fail.error;
     },
-    lostConnections: async (_pod: unknown, addresses: readonly string[]) => {
+    lostConnections: async () => {
       expect([this.locked, this.frozen]).toEqual([false, false]);
-      return { count: this.connections, addresses };
+      return this.connections;
     },
-    lostOfFrozen: async (_pod: unknown, addresses: readonly string[]) => {
+    lostOfFrozen: async (_pod: unknown, addresses: readonly string[], connections: unknown) => {
       expect([this.locked, this.frozen]).toEqual([true, true]);
       if (this.fail?.at === 'frozen sockets') throw this.fail.error;
-      return { count: this.connections, addresses: this.connections > 0 ? addresses : [] };
+      this.lost = { addresses, connections };
+      return { count: this.connections, lend: connections === 'Reset' ? addresses : this.closed };
     },
     checkDevices: async () => {
       if (this.fail?.at === 'devices') throw this.fail.error;

@@ -53,8 +53,8 @@ export function simulatedOperations(
         links: { check: () => Promise.resolve() },
         clusterSockets: {
           check: () => Promise.resolve(),
-          lost: () => Promise.resolve({ count: 0, addresses: [] }),
-          lostOfFrozen: () => Promise.resolve({ count: 0, addresses: [] }),
+          lost: () => Promise.resolve(0),
+          lostOfFrozen: () => Promise.resolve({ count: 0, lend: [] }),
         },
         deviceObjects: {
           check: () => Promise.resolve(),

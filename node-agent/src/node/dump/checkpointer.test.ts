@@ -30,7 +30,14 @@ class RecordingCheckpointer extends Checkpointer {
     const record = (what: string) => async (netns: string) => void did.push(`${what} ${netns}`);
     super({
       host: new Host({ root: '/' }),
-      lock: { lock: record('lock'), unlock: record('unlock') },
+      lock: {
+        lock: async (netns: string, kind: unknown, resets: readonly string[] = []) => {
+          if (this.lockFails && (resets.length > 0 || this.lockFails === 'all'))
+            throw new AgentError('LockFailed', 'no such rule');
+          did.push(`lock ${netns}`);
+        },
+        unlock: record('unlock'),
+      },
       driver: {
         hold: record('hold'),
         holdButDatagrams: record('hold but datagrams'),
@@ -67,6 +74,8 @@ class RecordingCheckpointer extends Checkpointer {
   protected override async endFormerDumps(containers: readonly Container[]): Promise<void> {
     if (containers.length > 0) this.did.push('no dump');
   }
+  /** What nft refuses. */
+  lockFails: 'resets' | 'all' | undefined;
   /** What the kernel says to the end of connections. */
   endFails: Error | undefined;
   protected override cgroup(dir: string): CgroupControl {
@@ -119,6 +128,19 @@ describe('a pod that was locked', () => {
     expect(await pod.stopPod({ podUid: 'u', resets: ['10.1.2.3'] })).toBeUndefined();
     pod.endFails = new Error('nobody asks');
     expect(await pod.stopPod({ podUid: 'u' })).toBeUndefined();
+  });
+
+  it('falls silent though nft refuses what lets resets through, and says so', async () => {
+    const pod = new RecordingCheckpointer([container('main', '/a')]);
+    pod.lockFails = 'resets';
+    expect(await pod.stopPod({ podUid: 'u', resets: ['10.1.2.3'] })).toEqual({
+      ...{ code: 'LockFailed', message: 'no such rule' },
+    });
+    expect(pod.did).toEqual(['lock /run/netns/x', 'hide /run/netns/x', 'kill /a']);
+    pod.lockFails = 'all';
+    const stopped = pod.stopPod({ podUid: 'u', resets: ['10.1.2.3'] });
+    await expect(stopped).rejects.toMatchObject({ code: 'LockFailed' });
+    expect(pod.did).toHaveLength(3);
   });
 
   it('is resumed as far as it can be, and again, if a container does not thaw', async () => {

@@ -26,7 +26,7 @@ import {
 } from '../runtime/containers.ts';
 import { lastingMemoryOf } from '../runtime/lasting-memory.ts';
 import { podMemory } from '../runtime/pod-memory.ts';
-import type { LostConnections } from './cluster-sockets.ts';
+import type { LostOfFrozen } from './cluster-sockets.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
 import type { CheckpointerParts } from './checkpointer-parts.ts';
 import { resetPeers, silence } from './silence.ts';
@@ -116,20 +116,18 @@ export class Checkpointer {
     await clusterSockets.check(containers, clusterAddresses, connections);
   }
 
-  /** TCP connections that it loses with these addresses. Changes nothing. */
-  async lostConnections(
-    { containers }: LocalPod,
-    clusterAddresses: readonly string[],
-  ): Promise<LostConnections> {
-    return this.#parts.clusterSockets.lost(containers, clusterAddresses);
+  /** How many TCP connections it loses with these addresses. Changes nothing. */
+  async lostConnections({ containers }: LocalPod, addresses: readonly string[]): Promise<number> {
+    return this.#parts.clusterSockets.lost(containers, addresses);
   }
 
-  /** The same of a frozen pod. Changes nothing. @throws AgentError UnsupportedObject */
+  /** The same of a frozen pod, and what its target has to lend. Changes nothing. @throws AgentError UnsupportedObject */
   async lostOfFrozen(
     { containers }: LocalPod,
     clusterAddresses: readonly string[],
-  ): Promise<LostConnections> {
-    return this.#parts.clusterSockets.lostOfFrozen(containers, clusterAddresses);
+    connections: PodIPConnections,
+  ): Promise<LostOfFrozen> {
+    return this.#parts.clusterSockets.lostOfFrozen(containers, clusterAddresses, connections);
   }
 
   /**
@@ -297,9 +295,9 @@ export class Checkpointer {
     const netns = await this.#netnsOf(pod, containers);
     let failure: Failure | undefined;
     if (netns !== undefined) {
-      await this.silenceNetwork(netns, pod.resets);
+      failure = await this.silenceNetwork(netns, pod.resets);
       // Before the kill, with which the kernel would close the sockets: what it sends then does not pass.
-      failure = await resetPeers(netns, pod.resets ?? [], this.#parts.endTcp);
+      failure ??= await resetPeers(netns, pod.resets ?? [], this.#parts.endTcp);
       for (let attempts = 2; keep && attempts > 0; attempts--) {
         const found = await this.naks({ netns });
         await keep(found);
@@ -315,9 +313,10 @@ export class Checkpointer {
    * The network namespace sends nothing any more, not even ARP, and takes no frames that peers on this node send to the
    * target. This lasts until the pod is deleted. A namespace that is gone needs nothing.
    * @param resets addresses whose TCP connections end here: of them resets pass, then and for whatever comes later
+   * @returns why no reset passes
    * @throws AgentError LockFailed
    */
-  silenceNetwork(netns: string, resets: readonly string[] = []): Promise<void> {
+  silenceNetwork(netns: string, resets?: readonly string[]): Promise<Failure | undefined> {
     return silence(this.#parts, netns, resets);
   }
 

@@ -33,7 +33,7 @@ const check = (...addresses: string[]): Promise<void> => {
   return sockets.check([container], addresses);
 };
 const sockets = (): ClusterSockets =>
-  new ClusterSockets(new Host({ root: dir }), { betweenMs: 100 });
+  new ClusterSockets(new Host({ root: dir }), { betweenMs: 100, closedTcp: async () => [] });
 const container = () => ({ name: 'main', pid: child?.pid ?? 0, cgroup: '/cgroup' });
 const refused = (text: RegExp) => ({
   code: 'UnsupportedObject',
@@ -77,7 +77,7 @@ describe('sockets at the cluster address', () => {
     await run(
       'l = s.create_server(("::", 0), family=s.AF_INET6, dualstack_ipv6=True)',
       'at = ("127.0.0.1", l.getsockname()[1])',
-      'c = s.create_connection(at, source_address=("127.0.0.2", 0)); p, _ = l.accept()',
+      'c = s.create_connection(at, source_address=("127.0.0.2", 0)); p, _ = l.accept(); c.close()',
     );
     await expect(check('127.0.0.1')).rejects.toMatchObject(refused(/a TCP socket at 127\.0\.0\.1/));
   });
@@ -102,12 +102,16 @@ describe('sockets at the cluster address', () => {
     );
     const asked = [[container()], ['127.0.0.1']] as const;
     await expect(sockets().check(...asked, 'Reset')).resolves.toBeUndefined();
-    // c, p and q; the other end of q and o is not accepted.
-    const lost = { count: 3, addresses: ['127.0.0.1'] };
-    expect(await sockets().lost(...asked)).toEqual(lost);
-    expect(await sockets().lostOfFrozen(...asked)).toEqual(lost);
-    expect(await sockets().lost([container()], ['10.88.1.7'])).toEqual({ count: 0, addresses: [] });
-    expect(await sockets().lost([container()], [])).toEqual({ count: 0, addresses: [] });
+    // c, p, q and o, whose peer is there; the other ends of q and o are not accepted.
+    expect(await sockets().lost(...asked)).toBe(4);
+    expect(await sockets().lostOfFrozen(...asked, 'Reset')).toEqual({
+      ...{ count: 4, lend: ['127.0.0.1'] },
+    });
+    await expect(sockets().lostOfFrozen(...asked, 'Refuse')).rejects.toMatchObject(
+      refused(/a TCP socket at 127\.0\.0\.1/),
+    );
+    expect(await sockets().lost([container()], ['10.88.1.7'])).toBe(0);
+    expect(await sockets().lost([container()], [])).toBe(0);
   });
 
   it.each([
@@ -124,10 +128,55 @@ describe('sockets at the cluster address', () => {
       const asked = [[container()], ['127.0.0.1']] as const;
       await expect(sockets().check(...asked, 'Reset')).rejects.toMatchObject(refused(text));
       await expect(sockets().check(...asked)).rejects.not.toThrow(/podIPConnections/);
-      await expect(sockets().lostOfFrozen(...asked)).rejects.toMatchObject(refused(text));
-      expect(await sockets().lost(...asked)).toEqual({ count: 0, addresses: [] });
+      await expect(sockets().lostOfFrozen(...asked, 'Reset')).rejects.toMatchObject(refused(text));
+      expect(await sockets().lost(...asked)).toBe(0);
     },
   );
+
+  it('are named at their near end if the far one is not accepted', async () => {
+    await run(
+      'l = s.create_server(("0.0.0.0", 0)); at = ("127.0.0.1", l.getsockname()[1])',
+      'c = s.create_connection(at, source_address=("127.0.0.2", 0))',
+    );
+    await expect(check('127.0.0.1')).rejects.toMatchObject(
+      refused(/has a TCP socket connected to 127\.0\.0\.1, port \d+: the pod's cluster address/),
+    );
+  });
+
+  it('are lent with their address if they are closed, at one that the pod loses or has lost', async () => {
+    await run('pass');
+    const there = (address: string, isThere: boolean) => ({ address, isThere });
+    const all = [
+      ...[there('10.1.2.3', true), there('10.9.9.9', false)],
+      ...[there('fd00::3', true), there('127.0.0.1', true)],
+    ];
+    const asked: [string, number][] = [];
+    const of = (closed: typeof all) =>
+      new ClusterSockets(new Host({ root: dir }), {
+        closedTcp: async (netns, pid) => {
+          asked.push([netns, pid]);
+          return closed;
+        },
+      });
+    const lose = async (addresses: string[], connections: 'Refuse' | 'Reset', closed = all) =>
+      (await of(closed).lostOfFrozen([container()], addresses, connections)).lend;
+    expect(await lose([], 'Refuse')).toEqual(['10.9.9.9']);
+    expect(await lose(['10.1.2.3', 'fd00:0::3'], 'Refuse')).toEqual([
+      ...['10.1.2.3', '10.9.9.9', 'fd00::3'],
+    ]);
+    expect(await lose(['10.1.2.3', '10.1.2.4'], 'Reset')).toEqual([
+      ...['10.1.2.3', '10.9.9.9', '10.1.2.4'],
+    ]);
+    expect(await lose(['10.1.2.3'], 'Refuse', [])).toEqual([]);
+    // One that is connected now, and may be closed when CRIU looks.
+    expect(await lose(['10.1.2.3'], 'Reset', [])).toEqual(['10.1.2.3']);
+    const pid = child?.pid ?? 0;
+    expect(asked[0]).toEqual([`/proc/${pid}/ns/net`, pid]);
+    const many = Array.from({ length: 17 }, (_, n) => there(`10.9.9.${n}`, false));
+    await expect(lose([], 'Refuse', many)).rejects.toMatchObject(
+      refused(/^Process \d+ \(python3[\d.]*\) in container main and others .* more than 16/),
+    );
+  });
 
   it('do not matter if they are gone in a moment, as a probe is', async () => {
     await run(

@@ -5,6 +5,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PodIPConnections } from '../../../../crds/src/index.ts';
+import { closedTcpOf } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 import { addressIn, canonical } from '../host/socket-table.ts';
@@ -16,11 +17,12 @@ import { foundInEach } from './looks.ts';
 
 type Looked = Pick<Container, 'name' | 'cgroup' | 'pid'>;
 
-/** What a pod loses with its cluster addresses. */
-export interface LostConnections {
+/** What a pod that stands still loses with its cluster addresses. */
+export interface LostOfFrozen {
+  /** How many connections. */
   readonly count: number;
-  /** Those at which they are. */
-  readonly addresses: readonly string[];
+  /** Addresses that CRIU needs and the target does not have: of these connections, and of closed sockets. */
+  readonly lend: readonly string[];
 }
 
 interface BoundSocket {
@@ -32,6 +34,8 @@ interface BoundSocket {
   readonly isConnection: boolean;
   readonly address: string;
   readonly port: number;
+  /** Of a socket at a loopback address that is connected to one of the addresses: that end. */
+  readonly peer?: { readonly address: string; readonly port: number } | undefined;
 }
 
 const TABLES = ['tcp', 'tcp6', 'udp', 'udp6'] as const;
@@ -42,21 +46,27 @@ const ESTABLISHED = '01';
 /** A probe or a short request of a peer is over by then. */
 const BETWEEN_MS = 300;
 
+/** A pod has one or two more with each of its moves. */
+const MAX_LENT = 16;
+
 export interface ClusterSocketsParts {
   /** The directory /proc. */
   proc?: string;
   betweenMs?: number;
+  closedTcp?: typeof closedTcpOf;
 }
 
 export class ClusterSockets {
   readonly #host: Host;
   readonly #proc: string;
   readonly #betweenMs: number;
+  readonly #closedTcp: typeof closedTcpOf;
 
-  constructor(host: Host, { proc = PROC, betweenMs = BETWEEN_MS }: ClusterSocketsParts = {}) {
+  constructor(host: Host, parts: ClusterSocketsParts = {}) {
     this.#host = host;
-    this.#proc = proc;
-    this.#betweenMs = betweenMs;
+    this.#proc = parts.proc ?? PROC;
+    this.#betweenMs = parts.betweenMs ?? BETWEEN_MS;
+    this.#closedTcp = parts.closedTcp ?? closedTcpOf;
   }
 
   /**
@@ -87,35 +97,53 @@ export class ClusterSockets {
     yield* this.#refusals(containers, found);
   }
 
-  /** The connections that the pod's processes have at the addresses now. Changes nothing. */
-  async lost(
-    containers: readonly Looked[],
-    addresses: readonly string[],
-  ): Promise<LostConnections> {
-    return this.#lostOf(containers, await this.#bound(containers, addresses));
+  /** How many connections the pod's processes have at the addresses now. Changes nothing. */
+  async lost(containers: readonly Looked[], addresses: readonly string[]): Promise<number> {
+    return this.#count(containers, await this.#bound(containers, addresses));
   }
 
   /**
-   * The same of a pod that stands still. Changes nothing.
-   * @throws AgentError UnsupportedObject: it has got a socket there meanwhile that cannot be reset
+   * The same of a pod that stands still. Sockets that are closed already lose nothing, but CRIU binds them again: at an address of
+   * these, or at one that the pod has lost with a former move. Changes nothing.
+   * @throws AgentError UnsupportedObject: it has got a socket there meanwhile that is in the way
    */
   async lostOfFrozen(
     containers: readonly Looked[],
     addresses: readonly string[],
-  ): Promise<LostConnections> {
-    const bound = await this.#bound(containers, addresses);
-    await throwFirst(this.#refusals(containers, bound.filter(inTheWay('Reset'))));
-    return this.#lostOf(containers, bound);
+    connections: PodIPConnections,
+  ): Promise<LostOfFrozen> {
+    const lend = new Set(await this.#closed(containers, addresses));
+    const bound = await this.#bound(containers, [...addresses, ...lend]);
+    await throwFirst(this.#refusals(containers, bound.filter(inTheWay(connections))));
+    const count = await this.#count(containers, bound);
+    // All of them: a connection may end between this look and CRIU's, and be a closed socket then.
+    if (connections === 'Reset') for (const one of addresses) lend.add(canonical(one));
+    return { count, lend: [...lend] };
   }
 
-  async #lostOf(
-    containers: readonly Looked[],
-    bound: readonly BoundSocket[],
-  ): Promise<LostConnections> {
+  /** Addresses of closed sockets that the target has not: some of these, and whatever the namespace does not have itself. */
+  async #closed(containers: readonly Looked[], addresses: readonly string[]): Promise<string[]> {
+    const own = new Set(addresses.map(canonical));
+    const first = containers.find((one) => one.pid !== undefined)?.pid;
+    if (first === undefined) return [];
+    const netns = join(this.#proc, String(first), 'ns', 'net');
+    const found = new Set<string>();
+    for (const { name, cgroup } of containers) {
+      if (cgroup === undefined) continue;
+      for (const pid of await new Cgroup(this.#host.path(cgroup)).tasks()) {
+        for (const { address, isThere } of await this.#closedTcp(netns, pid))
+          if (!isThere || own.has(canonical(address))) found.add(canonical(address));
+        if (found.size > MAX_LENT) throw tooMany(await processIn(name, pid, this.#proc));
+      }
+    }
+    return [...found];
+  }
+
+  async #count(containers: readonly Looked[], bound: readonly BoundSocket[]): Promise<number> {
     const found = new Set<BoundSocket>();
     const connections = bound.filter((one) => one.isConnection);
     for await (const { socket } of this.#holders(containers, connections)) found.add(socket);
-    return { count: found.size, addresses: [...new Set([...found].map((one) => one.address))] };
+    return found.size;
   }
 
   async #bound(
@@ -136,7 +164,8 @@ export class ClusterSockets {
       const lines = ((await unlessEnded(readFile(path, 'utf8'))) ?? '').split('\n').slice(1);
       for (const line of lines) {
         const socket = socketIn(line, table.startsWith('tcp') ? 'TCP' : 'UDP');
-        if (socket && own.has(socket.address)) found.set(socket.inode, socket);
+        const at = socket && ifAt(socket, own);
+        if (at) found.set(at.inode, at);
       }
     }
     return found;
@@ -174,6 +203,16 @@ export class ClusterSockets {
   }
 }
 
+/**
+ * The socket, if it is at one of the addresses. Within the pod its near end is, too, as its loopback address says: an address that
+ * the pod has lost before may be another pod's by now.
+ */
+function ifAt(socket: BoundSocket, own: ReadonlySet<string>): BoundSocket | undefined {
+  const { peer, ...local } = socket;
+  if (own.has(local.address)) return local;
+  return peer && own.has(peer.address) ? socket : undefined;
+}
+
 /** Which sockets keep a pod from being moved. */
 const inTheWay =
   (connections: PodIPConnections) =>
@@ -182,10 +221,12 @@ const inTheWay =
 
 /** @param established how many connections the whole pod has at its cluster addresses */
 function reasonOf(
-  { protocol, listens, isConnection, address, port }: BoundSocket,
+  { protocol, listens, isConnection, peer, ...local }: BoundSocket,
   established: number,
 ): string {
-  const what = listens ? 'listens at' : `has a ${protocol} socket at`;
+  const { address, port } = peer ?? local;
+  const connected = `has a ${protocol} socket ${peer ? 'connected to' : 'at'}`;
+  const what = listens ? 'listens at' : connected;
   const other = listens ? 'listen on all addresses, or use' : 'use';
   const connections =
     established === 1 ? '1 established connection' : `${established} established connections`;
@@ -199,17 +240,27 @@ function reasonOf(
   );
 }
 
+const tooMany = (who: string): AgentError =>
+  new AgentError(
+    'UnsupportedObject',
+    `${who} and others of the pod have closed TCP sockets at more than ${MAX_LENT} addresses that the pod loses or has lost. Let them close their descriptors.`,
+  );
+
+const isLoopback = (address: string): boolean => address === '::1' || address.startsWith('127.');
+
+function endIn(text: string | undefined): { address: string; port: number } | undefined {
+  const [hex, port] = text?.split(':') ?? [];
+  return hex && port ? { address: addressIn(hex), port: parseInt(port, 16) } : undefined;
+}
+
 /** A line of /proc/net/tcp and its like (proc_net_tcp.rst). Undefined: a socket that no file has, or no line. */
 function socketIn(line: string, protocol: 'TCP' | 'UDP'): BoundSocket | undefined {
-  const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);
-  const [hex, port] = local?.split(':') ?? [];
-  if (!hex || !port || !inode || inode === '0') return undefined;
+  const [, local, remote, state, , , , , , inode] = line.trim().split(/\s+/);
+  const own = endIn(local);
+  if (!own || !inode || inode === '0') return undefined;
   const listens = protocol === 'TCP' && state === LISTEN;
   const isEstablished = protocol === 'TCP' && state === ESTABLISHED;
   const isConnection = protocol === 'TCP' && !listens;
-  const address = addressIn(hex);
-  return {
-    ...{ inode, protocol, listens, isEstablished, isConnection, address },
-    port: parseInt(port, 16),
-  };
+  const peer = isLoopback(own.address) ? endIn(remote) : undefined;
+  return { ...{ inode, protocol, listens, isEstablished, isConnection, peer }, ...own };
 }

@@ -63,7 +63,7 @@ function inspector(
     links: yields('links'),
     clusterSockets: {
       ...yields('clusterSockets'),
-      lost: async () => ({ count: 3, addresses: [] }),
+      lost: async () => 3,
     },
     addresses: { read: async () => ({ digest: '', interfaces: [] }) },
     deviceObjects: {

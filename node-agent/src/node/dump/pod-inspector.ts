@@ -169,7 +169,7 @@ export class PodInspector {
     { clusterAddresses, connections }: InspectedPod,
   ): Promise<number | undefined> {
     if (connections === 'Refuse' || clusterAddresses.length === 0) return undefined;
-    return (await this.#parts.clusterSockets.lost(containers, clusterAddresses)).count;
+    return this.#parts.clusterSockets.lost(containers, clusterAddresses);
   }
 
   /** RDMA objects of the pod's processes; the kernel's own have no context. */

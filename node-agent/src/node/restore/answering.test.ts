@@ -7,13 +7,20 @@ import { Restorer } from './restorer.ts';
 const did: string[] = [];
 /** What the driver says when it is given NAKs. */
 let failure: Error | undefined;
+/** What the kernel says. */
+let says: { toReset?: Error; toEnd?: Error; toRemove?: Error } = {};
+const errno = (code: string): Error => Object.assign(new Error(code), { code });
 const nak = { qpn: 17, psn: 3, syndrome: 0x62 };
 const none = { ...nak, qpn: 1 };
 vi.mock('../../../../native/addon/index.ts', () => ({
-  endTcpAt: async (_netns: string, addresses: string[]) =>
-    void did.push(`end ${addresses.join(' ')}`),
-  removeAddress: async ({ ifname, address }: { ifname: string; address: object }) =>
-    void did.push(`remove ${JSON.stringify(address)} of ${ifname}`),
+  endTcpAt: async (_netns: string, addresses: string[]) => {
+    did.push(`end ${addresses.join(' ')}`);
+    if (says.toEnd) throw says.toEnd;
+  },
+  removeAddress: async ({ ifname, address }: { ifname: string; address: object }) => {
+    did.push(`remove ${JSON.stringify(address)} of ${ifname}`);
+    if (says.toRemove) throw says.toRemove;
+  },
   rxeRestoreNaks: async ({ naks }: { naks: (typeof nak)[] }) => {
     did.push(`give ${naks.length}`);
     if (failure) throw failure;
@@ -25,6 +32,7 @@ vi.mock('../../../../native/addon/index.ts', () => ({
 function recordingRestorer(interfaces = ['net1']): { restorer: Restorer; did: string[] } {
   did.length = 0;
   failure = undefined;
+  says = {};
   const record = (what: string) => async (_netns: string, kind: unknown) =>
     void did.push(typeof kind === 'string' ? `${what} ${kind}` : what);
   const restorer = new Restorer(
@@ -40,8 +48,10 @@ function recordingRestorer(interfaces = ['net1']): { restorer: Restorer; did: st
       },
     } as unknown as ConstructorParameters<typeof Restorer>[0],
     {
-      resetConnections: async ({ id }: { id: string }, addresses: string[]) =>
-        void did.push(`reset ${addresses.join(' ')} of ${id}`),
+      resetConnections: async ({ id }: { id: string }, addresses: string[]) => {
+        did.push(`reset ${addresses.join(' ')} of ${id}`);
+        if (says.toReset) throw says.toReset;
+      },
     } as unknown as RestoredControl,
   );
   return { restorer, did };
@@ -88,6 +98,35 @@ describe('a committed target', () => {
     did.length = 0;
     await restorer.resumePod('/run/netns/x', [], { addresses: [], containers });
     expect(did).toEqual(['unlock', 'show', 'announce', 'resume']);
+  });
+
+  it.each([
+    [{ toReset: errno('EINVAL') }, 'of container a at 10.1.2.3 cannot be reset: EINVAL'],
+    [{ toReset: errno('ENOENT') }, 'of container a at 10.1.2.3 cannot be reset: ENOENT'],
+    [{ toEnd: errno('ENOENT') }, 'that no process has at 10.1.2.3 cannot be reset: ENOENT'],
+  ])(
+    'is not taken for gone, and left locked, if the kernel refuses a reset: %o',
+    async (of, text) => {
+      const { restorer, did } = recordingRestorer();
+      says = of;
+      const lost = { addresses: ['10.1.2.3'], containers: [{ id: 'a' }] };
+      const failed = { code: 'RuntimeFailed', message: `The connections ${text}` };
+      await expect(restorer.resumePod('/run/netns/x', [], lost)).rejects.toMatchObject(failed);
+      expect(did).not.toContain('unlock');
+      says = {};
+      await restorer.resumePod('/run/netns/x', [], lost);
+      expect(did).toContain('unlock');
+    },
+  );
+
+  it('needs nothing once its namespace is gone', async () => {
+    const { restorer, did } = recordingRestorer();
+    says = { toEnd: errno('ENOENT'), toRemove: errno('ENOENT') };
+    const lost = { addresses: ['10.1.2.3'], containers: [] };
+    expect(await restorer.resumePod('/run/netns/x', [], lost)).toEqual({
+      ...{ refused: [], failures: [] },
+    });
+    expect(did).not.toContain('unlock');
   });
 
   it('gives its held queue pairs what their peers have told the source', async () => {

@@ -9,7 +9,7 @@ import {
   removeAddress,
   type PlainAddress,
 } from '../../../../native/addon/index.ts';
-import { isErrno } from '../../support/errors.ts';
+import { AgentError, isErrno, reasonOf } from '../../support/errors.ts';
 import type { RestoredContainer, RestoredControl } from './restored-container.ts';
 
 const LOOPBACK = 'lo';
@@ -42,25 +42,51 @@ export async function lendAddresses(netns: string, addresses: readonly string[])
 
 /**
  * Nothing of the addresses is left in the namespace: what no process has any more, or not yet, included.
- * @throws ENOENT or EINVAL for a namespace that is gone (isGone)
+ * @throws ENOENT or EINVAL for a namespace that is gone (isGone), and for nothing else; AgentError RuntimeFailed
  */
 export async function takeAddressesBack(
   netns: string,
   addresses: readonly string[],
 ): Promise<void> {
   if (addresses.length === 0) return;
-  await endTcpAt(netns, addresses);
+  let failure: unknown;
+  await endTcpAt(netns, addresses).catch((error: unknown) => (failure = error));
+  // Of a namespace that is gone this says so. What else the kernel may have said before, in the same words, is another matter.
   for (const address of addresses)
     await removeAddress({ netns, ifname: LOOPBACK, address: onLoopback(address) });
+  if (failure) throw notReset('that no process has', addresses, failure);
 }
 
-/** After Committed, while no task runs and nothing is heard of the pod. @throws as `takeAddressesBack` */
+/**
+ * After Committed, while no task runs and nothing is heard of the pod.
+ * @throws AgentError RuntimeFailed; as `takeAddressesBack`
+ */
 export async function resetLost(
   restored: Pick<RestoredControl, 'resetConnections'>,
   netns: string,
   { addresses, containers }: ConnectionsToReset,
 ): Promise<void> {
   if (addresses.length === 0) return;
-  for (const one of containers) await restored.resetConnections(one, addresses);
+  for (const one of containers) await resetOf(restored, one, addresses);
   await takeAddressesBack(netns, addresses);
 }
+
+/** EINVAL or ENOENT of a task that is being reaped would be taken for a namespace that is gone, and the pod stay locked. */
+async function resetOf(
+  restored: Pick<RestoredControl, 'resetConnections'>,
+  container: Pick<RestoredContainer, 'id'>,
+  addresses: readonly string[],
+): Promise<void> {
+  try {
+    await restored.resetConnections(container, addresses);
+  } catch (error) {
+    throw notReset(`of container ${container.id}`, addresses, error);
+  }
+}
+
+const notReset = (whose: string, addresses: readonly string[], cause: unknown): AgentError =>
+  new AgentError(
+    'RuntimeFailed',
+    `The connections ${whose} at ${addresses.join(', ')} cannot be reset: ${reasonOf(cause).message}`,
+    { cause },
+  );

@@ -207,7 +207,7 @@ export class Restorer {
     return given;
   }
 
-  /** Addresses of the images' connections that the target resets. @throws AgentError CheckpointNotFound */
+  /** Addresses that CRIU is lent for the images' sockets; the target resets what is connected there. @throws AgentError CheckpointNotFound */
   async lostAddresses(imageId: string): Promise<readonly string[]> {
     return (await this.#manifest(imageId)).resets ?? [];
   }

@@ -59,7 +59,10 @@ export const manifest = z.object({
   /** Name of the pod's RDMA device. */
   rdmaDevice: z.string().optional(),
   containers: z.array(manifestContainer).min(1),
-  /** Addresses that the target does not have, with TCP connections at them. They are restored, and reset before a task runs. */
+  /**
+   * Addresses that the target does not have and that CRIU needs: of closed TCP sockets, and of connections, which are restored and
+   * reset before a task runs.
+   */
   resets: z
     .array(z.union([z.ipv4(), z.ipv6()]))
     .max(16)

@@ -28,6 +28,8 @@ const KEY = `${NAMESPACE}/saved`;
 /** How long the pod's peers retry: longer than the margin, shorter than a slow probe. */
 const BUDGET_MS = 8000;
 
+const IPS = ['10.1.2.3'];
+
 describe('a checkpoint', () => {
   let dir: string;
   let api: MemoryApi;
@@ -40,6 +42,8 @@ describe('a checkpoint', () => {
   let whileOpen: (signal: AbortSignal | undefined) => Promise<void>;
   /** How long the freezer takes. */
   let freezeMs: number;
+  /** Addresses of closed sockets, which no target has. */
+  let closed: string[];
 
   const clock = clockAt(() => Date.now() + later);
   const passed = (ms: number): void => void (later += ms);
@@ -81,6 +85,10 @@ describe('a checkpoint', () => {
       passed(freezeMs);
       did.push('freeze');
     },
+    lostOfFrozen: async (_pod: unknown, addresses: readonly string[], connections: unknown) => {
+      expect([did.at(-1), addresses, connections]).toEqual(['freeze', IPS, 'Refuse']);
+      return { count: 0, lend: closed };
+    },
     dumpContainers: async (_pod: unknown, id: string) => {
       await store.createDirectory(id, 'main');
       did.push('dump');
@@ -107,9 +115,9 @@ describe('a checkpoint', () => {
     api = new MemoryApi();
     ({ journal } = await Journal.open(join(dir, 'journal')));
     store = new ImageStore(join(dir, 'images'));
-    [did, later, freezeMs] = [[], 0, 0];
+    [did, later, freezeMs, closed] = [[], 0, 0, []];
     whileOpen = () => Promise.resolve();
-    api.put(pods, pod('app', SOURCE_UID));
+    api.put(pods, pod('app', SOURCE_UID, {}, { podIPs: IPS.map((ip) => ({ ip })) }));
     put();
     reconciler = new CheckpointReconciler({
       ...{ nodeName: 'node-a', journal, checkpointer, store, probes, clock },
@@ -130,6 +138,13 @@ describe('a checkpoint', () => {
   });
 
   const steps = ['probes', 'lock', 'hold', 'freeze', 'dump', 'resume'];
+
+  it('says at which addresses CRIU has to bind closed sockets', async () => {
+    closed = ['10.9.9.9'];
+    await run();
+    expect(request()?.status?.agent?.state).toBe('Stored');
+    expect((await store.manifest(UID))?.manifest.resets).toEqual(closed);
+  });
 
   it('is refused before the lock where its images do not fit on the disk', async () => {
     vi.spyOn(store, 'freeBytes').mockResolvedValue(2 ** 30);

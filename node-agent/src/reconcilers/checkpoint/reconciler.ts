@@ -235,7 +235,12 @@ export class CheckpointReconciler implements HandoverReconciler<
       }),
     );
     const dumped = await step({ stage: 'Dumping', step: 'dump', state: 'Dumping' }, () =>
-      withinLimit((signal) => checkpointer.dumpContainers(pod, id, signal)),
+      withinLimit(async (signal) => {
+        const { lend } = await checkpointer.lostOfFrozen(pod, addresses, 'Refuse');
+        const found = await checkpointer.dumpContainers(pod, id, signal);
+        if (lend.length === 0) return found;
+        return { ...found, header: { ...found.header, resets: [...lend] } };
+      }),
     );
     await step({ stage: 'Dumping', step: 'resume', state: 'Dumping' }, () =>
       checkpointer.resumePod(pod),

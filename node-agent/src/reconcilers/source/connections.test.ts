@@ -17,7 +17,7 @@ import {
   sourceNode,
   status,
 } from '../../testing/source-agent.ts';
-import { connectionsOf, resetsField } from './journal-entry.ts';
+import { connectionsOf, lostAddressesFields } from './journal-entry.ts';
 
 const ips = ['10.1.2.3', 'fd00::3'];
 const policy = { name: 'web', generation: 1 };
@@ -56,6 +56,18 @@ describe('a source that may lose connections', () => {
       put({ targetAgent: { state: 'Preparing' } });
     }
     expect(counted()).toBe(2);
+  });
+
+  it('loses none any more once a node is tried that keeps its IP', async () => {
+    addressed();
+    ask({ podIPConnections: 'Reset' });
+    sourceNode.connections = 2;
+    put();
+    await run();
+    expect(counted()).toBe(2);
+    put({ target: kept });
+    await runs();
+    expect([counted(), sourceNode.did]).toEqual([undefined, [...effects]]);
   });
 
   it('has its peers told after Committed, also by an agent that has restarted', async () => {
@@ -121,7 +133,24 @@ describe('a source that may lose connections', () => {
     put({ policy: { ...policy, podIPConnections: 'Reset' } });
     await run();
     expect([sourceNode.clusterConnections, counted()]).toEqual(['Reset', 0]);
-    expect(sourceNode.manifest).not.toHaveProperty('resets');
+    // A connection that has been reset is in no table, and keeps its address for CRIU.
+    expect(sourceNode.manifest?.resets).toEqual(ips);
+  });
+
+  it.each([
+    ['refused', {}, { addresses: ips, connections: 'Refuse' }],
+    ['kept with the IP', { target: kept }, { addresses: [], connections: 'Refuse' }],
+  ])('has the address of a closed socket lent where connections are %s', async (_, more, lost) => {
+    addressed();
+    ask({});
+    sourceNode.closed = ['10.9.9.9'];
+    put(more);
+    await runs();
+    expect(sourceNode.lost).toEqual(lost);
+    expect([counted(), sourceNode.manifest?.resets]).toEqual([undefined, ['10.9.9.9']]);
+    decide('Committed');
+    await runs();
+    expect([sourceNode.dead, sourceNode.reset ?? []]).toEqual([true, []]);
   });
 });
 
@@ -133,7 +162,9 @@ it('only a status that does not say how many yet is waited for', () => {
   expect(of({ target: kept }, reset)).toBeUndefined();
   expect(of({ target: undefined }, reset)).toBeUndefined();
   expect(of({}, {})).toBeUndefined();
-  expect(resetsField(migration({}, {}, reset), [])).toEqual({});
-  expect(resetsField(migration({}, {}, reset), ips)).toEqual({ resets: ips });
-  expect(resetsField(migration({}, {}, {}), ips)).toEqual({});
+  expect(lostAddressesFields(migration({}, {}, reset), [])).toEqual({});
+  expect(lostAddressesFields(migration({}, {}, reset), ips)).toEqual({
+    ...{ lostAddresses: ips, resets: ips },
+  });
+  expect(lostAddressesFields(migration({}, {}, {}), ips)).toEqual({ lostAddresses: ips });
 });

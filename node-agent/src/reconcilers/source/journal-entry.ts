@@ -58,14 +58,18 @@ export function clusterAddresses(request: MigrationRequest, { status }: Pod): st
 }
 
 /**
- * Of these addresses those whose TCP connections the move ends.
+ * The journal's fields for the addresses that the pod loses, and for those whose TCP connections the move ends.
  * @param lost the pod's, which its target does not get
  */
-export function resetsField(
+export function lostAddressesFields(
   request: MigrationRequest,
   lost: readonly string[],
-): { resets?: string[] } {
-  return lost.length > 0 && podIPConnectionsOf(request) === 'Reset' ? { resets: [...lost] } : {};
+): Pick<Entry, 'lostAddresses' | 'resets'> {
+  if (lost.length === 0) return {};
+  const lostAddresses = [...lost];
+  return podIPConnectionsOf(request) === 'Reset'
+    ? { lostAddresses, resets: [...lost] }
+    : { lostAddresses };
 }
 
 /**

@@ -248,8 +248,8 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     addresses: readonly string[],
   ): Promise<void> {
     if (connectionsOf(request) === undefined) return;
-    const { count } = await this.#deps.checkpointer.lostConnections(pod, addresses);
-    this.#volatile.add(request.metadata.uid, { lostConnections: count });
+    const lostConnections = await this.#deps.checkpointer.lostConnections(pod, addresses);
+    this.#volatile.add(request.metadata.uid, { lostConnections });
   }
 
   async #proposeAbort(

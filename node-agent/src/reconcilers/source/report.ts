@@ -22,6 +22,10 @@ const measured = (found: Read, reported: Read | undefined): Partial<SourceAgent>
   lostConnections: found.lostConnections ?? reported?.lostConnections,
 });
 
+/** The operator may have tried a node before that did not keep the addresses. */
+const keptField = ({ status }: MigrationRequest): { lostConnections?: undefined } =>
+  status?.target?.podIPs ? { lostConnections: undefined } : {};
+
 export class SourceReport {
   readonly #journal: Journal;
   readonly #publisher: Publisher<MigrationRequest>;
@@ -69,6 +73,7 @@ export class SourceReport {
       steps: entry?.steps.length ? entry.steps : reported?.steps,
       inspection: found.inspection ?? reported?.inspection,
       ...measured(found, reported),
+      ...keptField(request),
       bytesPerSecond: found.bytesPerSecond ?? reported?.bytesPerSecond,
       checkpointDigest: found.checkpointDigest ?? reported?.checkpointDigest,
       naks: entry?.naks ?? reported?.naks,

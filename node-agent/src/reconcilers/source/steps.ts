@@ -45,10 +45,10 @@ import {
   isLost,
   keptAddressesField,
   limitOf,
+  lostAddressesFields,
   lostMessage,
   podName,
   podUid,
-  resetsField,
   withNaks,
 } from './journal-entry.ts';
 import { missingPod } from './missing-pod.ts';
@@ -134,8 +134,8 @@ export class SourceSteps {
     const connections = podIPConnectionsOf(request);
     await checkpointer.checkProcesses(pod, addresses, connections);
     if (connections === 'Reset' && addresses.length > 0) {
-      const { count } = await checkpointer.lostConnections(pod, addresses);
-      this.#volatile.add(request.metadata.uid, { lostConnections: count });
+      const lostConnections = await checkpointer.lostConnections(pod, addresses);
+      this.#volatile.add(request.metadata.uid, { lostConnections });
     }
     await checkpointer.checkDevices(pod);
     await this.#checkFabric(request, pod, described);
@@ -164,7 +164,7 @@ export class SourceSteps {
       ...deadlineField(blackoutDeadline(this.#deadlines, request, before)),
       probes: await this.#deps.probes?.probesOf(pod.netns, described),
       ...keptAddressesField(request),
-      ...resetsField(request, clusterAddresses(request, described)),
+      ...lostAddressesFields(request, clusterAddresses(request, described)),
       ...(given?.length ? { fabricAddresses: given } : {}),
     };
   }
@@ -243,12 +243,12 @@ export class SourceSteps {
     const { uid } = request.metadata;
     return this.#runStep(request, 'Dumping', context, async (pod, signal) => {
       const { checkpointer } = this.#deps;
-      const { resets = [] } = this.#entry(request);
-      const lost = resets.length > 0 ? await checkpointer.lostOfFrozen(pod, resets) : undefined;
+      const { resets, lostAddresses = resets ?? [] } = this.#entry(request);
+      const connections = resets ? 'Reset' : 'Refuse';
+      const { count, lend } = await checkpointer.lostOfFrozen(pod, lostAddresses, connections);
       const dumped = await checkpointer.dumpContainers(pod, uid, signal);
-      if (lost === undefined) return this.#volatile.add(uid, dumped);
-      const header = { ...dumped.header, ...(lost.count > 0 && { resets: [...lost.addresses] }) };
-      this.#volatile.add(uid, { ...dumped, header, lostConnections: lost.count });
+      const header = { ...dumped.header, ...(lend.length > 0 && { resets: [...lend] }) };
+      this.#volatile.add(uid, { ...dumped, header, ...(resets && { lostConnections: count }) });
     });
   }
 

@@ -43,10 +43,20 @@ describe('a target that is given connections which the pod loses', () => {
     expect([node.reset, node.ran]).toEqual([{ addresses, containers: [c1] }, 1]);
   });
 
-  it('lends none for a request that allows no reset, whatever the images say', async () => {
+  it('lends addresses of closed sockets where the request allows no reset: its source has seen to it that there are no others', async () => {
     node.lostAddresses = addresses;
     await toResumeGate();
+    expect(node.lent).toEqual(addresses);
+    record('Committed');
+    await runs();
+    expect(node.reset?.addresses).toEqual(addresses);
+  });
+
+  it('lends none if the images need none', async () => {
+    ask({ podIPConnections: 'Reset' });
+    await toResumeGate();
     expect(node.lent).toEqual([]);
+    expect(journal.get(REQUEST_UID, 'target')).not.toHaveProperty('resets');
     record('Committed');
     await runs();
     expect(node.reset?.addresses).toEqual([]);

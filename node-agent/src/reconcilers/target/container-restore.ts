@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // StartRestore: prepares each container that waits at the create gate and answers its create with `restore`. The shim
 // then runs CRIU.
-import { podIPConnectionsOf, secondsOfStep, timeoutsOf } from '../../../../crds/src/index.ts';
+import { secondsOfStep, timeoutsOf } from '../../../../crds/src/index.ts';
 import {
   keyOf,
   realClock,
@@ -43,7 +43,7 @@ export class ContainerRestore<T extends Handover> {
     const { uid } = request.metadata;
     const before = this.#entry(request);
     const netns = await restorer.netns(create);
-    const resets = await this.#resets(observed);
+    const resets = await restorer.lostAddresses(observed.imageId);
     const ownsPodFiles = unpacksPodFiles(before, create);
     const entry: Entry = {
       ...before,
@@ -104,12 +104,6 @@ export class ContainerRestore<T extends Handover> {
       answer: create.answer,
       ...options,
     });
-  }
-
-  /** Of a move that may end connections those addresses at which the source had some. */
-  async #resets({ request, imageId }: Observed<T>): Promise<readonly string[]> {
-    if (request.kind !== 'MigrationRequest' || podIPConnectionsOf(request) === 'Refuse') return [];
-    return this.#deps.restorer.lostAddresses(imageId);
   }
 
   #entry(request: T): Entry {

@@ -77,9 +77,11 @@ export const entry = z.object({
   addresses: z.array(z.string()).optional(),
   /** Source: addresses that this node's IPAM has given to the pod in its RDMA network. They are reserved likewise. */
   fabricAddresses: z.array(z.string()).optional(),
+  /** Source: addresses in the cluster's network that the target does not get. */
+  lostAddresses: z.array(z.string()).optional(),
   /**
-   * Addresses in the cluster's network whose TCP connections end with the move. Source: all that the pod loses; the peers get
-   * resets from them once it is committed. Target: those at which CRIU restores connections, which the agent then resets.
+   * Addresses in the cluster's network whose TCP connections end with the move. Source: all that the pod loses, if it may; the peers
+   * get resets from them once it is committed. Target: those that CRIU is lent, and whose connections the agent then resets.
    */
   resets: z.array(z.string()).optional(),
   /** For peers with a retry limit: until when the request must be decided, by this node's clock. */
