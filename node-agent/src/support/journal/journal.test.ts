@@ -148,9 +148,3 @@ it('lets one request at a time be at work on a pod', async () => {
   await journal.remove('c', 'checkpoint');
   expect(journal.claim('u', 'd')).toBe(true);
 });
-
-it('does not count a pod’s own arrival as work on it', async () => {
-  const { journal } = await Journal.open(dir);
-  await journal.put(entry('a', { role: 'target', stage: 'Resuming' }));
-  expect(journal.claim('u', 'b')).toBe(true);
-});
