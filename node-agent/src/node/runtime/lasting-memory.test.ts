@@ -54,7 +54,10 @@ describe('a pod', () => {
         { cgroup: await cgroup(`${pod}/one`, holds(100)) },
         { cgroup: await cgroup(`${pod}/two`, holds(200)) },
       ];
-      expect(await lastingMemoryOf(host, uid, containers)).toEqual({ bytes: 1000, imageBytes: 300 });
+      expect(await lastingMemoryOf(host, uid, containers)).toEqual({
+        bytes: 1000,
+        imageBytes: 300,
+      });
     },
   );
 
