@@ -36,14 +36,6 @@ struct reading {
 	int group_count;
 };
 
-static int option(int fd, int level, int name)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	return getsockopt(fd, level, name, &value, &size) ? -1 : value;
-}
-
 static int tcp_state(int fd)
 {
 	uint8_t state = 0;
@@ -55,7 +47,7 @@ static int tcp_state(int fd)
 static unsigned int inet_kinds(int fd, int family)
 {
 	unsigned int kinds = SOCKET_INET | (family == AF_INET6 ? SOCKET_INET6 : 0);
-	int type = option(fd, SOL_SOCKET, SO_TYPE);
+	int type = socket_number(fd, SOL_SOCKET, SO_TYPE);
 
 	if (socket_is_tcp(fd)) {
 		int state = tcp_state(fd);
@@ -67,12 +59,12 @@ static unsigned int inet_kinds(int fd, int family)
 	if (type == SOCK_RAW)
 		return kinds | (family == AF_INET6 ? SOCKET_RAW6 : 0);
 	return kinds |
-	       (option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_UDP ? SOCKET_UDP : SOCKET_UDPLITE);
+	       (socket_number(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_UDP ? SOCKET_UDP : SOCKET_UDPLITE);
 }
 
 static unsigned int kinds_of(int fd)
 {
-	int family = option(fd, SOL_SOCKET, SO_DOMAIN);
+	int family = socket_number(fd, SOL_SOCKET, SO_DOMAIN);
 
 	switch (family) {
 	case AF_UNIX:

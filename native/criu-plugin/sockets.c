@@ -37,20 +37,21 @@ void sockets_forget(void)
 	netns = 0;
 }
 
-static int option(int fd, int name)
+int socket_number(int fd, int level, int name)
 {
 	int value = -1;
 	socklen_t size = sizeof(value);
 
-	return getsockopt(fd, SOL_SOCKET, name, &value, &size) ? -1 : value;
+	return getsockopt(fd, level, name, &value, &size) ? -1 : value;
 }
 
 bool socket_is_tcp(int fd)
 {
-	int family = option(fd, SO_DOMAIN);
+	int family = socket_number(fd, SOL_SOCKET, SO_DOMAIN);
 
-	return (family == AF_INET || family == AF_INET6) && option(fd, SO_TYPE) == SOCK_STREAM &&
-	       option(fd, SO_PROTOCOL) == IPPROTO_TCP;
+	return (family == AF_INET || family == AF_INET6) &&
+	       socket_number(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM &&
+	       socket_number(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP;
 }
 
 uint32_t socket_of_link(const char *link)

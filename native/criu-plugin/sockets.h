@@ -10,6 +10,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* An option that is a number; -1: the kernel does not tell. */
+int socket_number(int fd, int level, int name);
+
 /* Is it a TCP socket, and no other that happens to be one of the Internet? */
 bool socket_is_tcp(int fd);
 

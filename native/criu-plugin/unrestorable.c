@@ -17,16 +17,12 @@
 
 static int refuse_policy(pid_t tid, int policy)
 {
-	uint32_t inner = 0;
-	char number[16];
+	char number[16], what[64];
 
 	snprintf(number, sizeof(number), "%d", policy);
-	task_inner_pid(tid, &inner);
-	log_fail("unsupported",
-		 "thread %u of the container has the scheduling policy %s, which cannot be restored: give it another one (sched_setscheduler, chrt)",
-		 inner, policy == SCHED_DEADLINE ? "SCHED_DEADLINE" : policy == SCHED_EXT ? "SCHED_EXT" : number);
-	/* CRIU takes ENOTSUP for a hook that has nothing to do. */
-	return -EPERM;
+	snprintf(what, sizeof(what), "has the scheduling policy %s",
+		 policy == SCHED_DEADLINE ? "SCHED_DEADLINE" : policy == SCHED_EXT ? "SCHED_EXT" : number);
+	return task_refuse(tid, what, "give it another one (sched_setscheduler, chrt)");
 }
 
 static int check_policy(pid_t tid, void *arg)
