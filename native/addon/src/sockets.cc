@@ -6,8 +6,6 @@
 
 #include <arpa/inet.h>
 #include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -22,9 +20,9 @@
 #include "arguments.h"
 #include "array.h"
 #include "job.h"
-#include "netlink.h"
 #include "netns.h"
 #include "task_files.h"
+#include "tcp_sockets.h"
 
 namespace sealift {
 
@@ -114,23 +112,11 @@ uint32_t InodeOf(int fd) {
 std::set<uint32_t> InodesWithMd5() {
   Netlink netlink(NETLINK_SOCK_DIAG);
   std::set<uint32_t> inodes;
-  for (uint8_t family : {AF_INET, AF_INET6}) {
-    Request request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
-    auto* body = static_cast<inet_diag_req_v2*>(request.Fixed(sizeof(inet_diag_req_v2)));
-    body->sdiag_family = family;
-    body->sdiag_protocol = IPPROTO_TCP;
-    // The keys come with this one only (net/ipv4/inet_diag.c, inet_sk_diag_fill()).
-    body->idiag_ext = 1 << (INET_DIAG_INFO - 1);
-    body->idiag_states = ~0u;
-    for (const auto& message : netlink.Ask(request, "list TCP sockets")) {
-      const nlmsghdr* header = Netlink::Header(message);
-      if (mnl_nlmsg_get_payload_len(header) < sizeof(inet_diag_msg)) continue;
-      inet_diag_msg socket;
-      memcpy(&socket, mnl_nlmsg_get_payload(header), sizeof(socket));
-      if (Attributes(header, sizeof(inet_diag_msg)).Get(INET_DIAG_MD5SIG))
-        inodes.insert(socket.idiag_inode);
-    }
-  }
+  // The keys come with this extension only (net/ipv4/inet_diag.c, inet_sk_diag_fill()).
+  TcpQuestion question = {~0u, 1 << (INET_DIAG_INFO - 1)};
+  EachTcpSocket(netlink, question, [&](const inet_diag_msg& socket, const Attributes& told) {
+    if (told.Get(INET_DIAG_MD5SIG)) inodes.insert(socket.idiag_inode);
+  });
   return inodes;
 }
 

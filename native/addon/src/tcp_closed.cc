@@ -19,6 +19,7 @@
 #include "descriptor.h"
 #include "job.h"
 #include "task_files.h"
+#include "tcp_sockets.h"
 
 namespace sealift {
 
@@ -26,15 +27,6 @@ namespace {
 
 /// Local addresses as text, each with whether the namespace has it.
 using Addresses = std::map<std::string, bool>;
-
-bool IsClosedTcp(int fd) {
-  int protocol = 0;
-  socklen_t size = sizeof(protocol);
-  if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) < 0 || protocol != IPPROTO_TCP) return false;
-  tcp_info info{};
-  size = sizeof(info);
-  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_CLOSE;
-}
 
 /// False: it is bound to no address, or to a link-local one, which every interface has for itself.
 bool LocalAddress(int fd, sockaddr_storage& name, std::string& text) {
@@ -76,7 +68,7 @@ Addresses ClosedOf(pid_t pid) {
   EachSocket(pid, [&](uint32_t, int socket) {
     sockaddr_storage name{};
     std::string text;
-    if (!IsClosedTcp(socket) || !LocalAddress(socket, name, text) || found.count(text)) return;
+    if (TcpStateOf(socket) != TCP_CLOSE || !LocalAddress(socket, name, text) || found.count(text)) return;
     found[text] = CanBind(name);
   });
   return found;

@@ -22,7 +22,7 @@ constexpr uint32_t kEnding = 1u << TCP_FIN_WAIT1 | 1u << TCP_FIN_WAIT2 | 1u << T
 uint32_t EndAll() {
   Netlink netlink(NETLINK_SOCK_DIAG);
   std::vector<inet_diag_msg> orphans;
-  EachTcpSocket(netlink, kEnding, [&](const inet_diag_msg& socket) {
+  EachTcpSocket(netlink, {kEnding}, [&](const inet_diag_msg& socket, const Attributes&) {
     if (socket.idiag_inode == 0) orphans.push_back(socket);
   });
   return EndTcpSockets(netlink, orphans);

@@ -72,12 +72,6 @@ class Addresses {
   std::vector<Bytes> own_;
 };
 
-int Option(int fd, int level, int name) {
-  int value = -1;
-  socklen_t size = sizeof(value);
-  return getsockopt(fd, level, name, &value, &size) < 0 ? -1 : value;
-}
-
 /// One end of a socket. None: it has no IP address.
 std::optional<Bytes> EndOf(int fd, int (*name_of)(int, sockaddr*, socklen_t*)) {
   sockaddr_storage name{};
@@ -90,12 +84,8 @@ std::optional<Bytes> EndOf(int fd, int (*name_of)(int, sockaddr*, socklen_t*)) {
 }
 
 bool IsConnectedAt(int fd, const Addresses& addresses) {
-  if (Option(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP) return false;
-  tcp_info info{};
-  socklen_t size = sizeof(info);
-  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 || info.tcpi_state >= 32 ||
-      !(kConnected >> info.tcpi_state & 1))
-    return false;
+  std::optional<uint8_t> state = TcpStateOf(fd);
+  if (!state || *state >= 32 || !(kConnected >> *state & 1)) return false;
   std::optional<Bytes> local = EndOf(fd, getsockname), remote = EndOf(fd, getpeername);
   return local && addresses.Have(*local, remote.value_or(Bytes{}));
 }
@@ -123,7 +113,7 @@ uint32_t ResetOf(pid_t pid, const Addresses& addresses) {
 uint32_t EndAll(const Addresses& addresses) {
   Netlink netlink(NETLINK_SOCK_DIAG);
   std::vector<inet_diag_msg> found;
-  EachTcpSocket(netlink, kConnected, [&](const inet_diag_msg& socket) {
+  EachTcpSocket(netlink, {kConnected}, [&](const inet_diag_msg& socket, const Attributes&) {
     Bytes local = Mapped(socket.idiag_family, socket.id.idiag_src);
     if (addresses.Have(local, Mapped(socket.idiag_family, socket.id.idiag_dst))) found.push_back(socket);
   });

@@ -6,14 +6,26 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "netlink.h"
 
 namespace sealift {
 
-/// Calls `visit` for the sockets in one of the states (a mask of 1 << TCP_...), of both families. Throws Failure.
-void EachTcpSocket(Netlink& netlink, uint32_t states, const std::function<void(const inet_diag_msg&)>& visit);
+struct TcpQuestion {
+  /// A mask of 1 << TCP_...
+  uint32_t states;
+  /// What is told beside the socket: a mask of 1 << (INET_DIAG_... - 1).
+  uint8_t extensions = 0;
+};
+
+/// Calls `visit` for the sockets that are asked for, of both families, with what is told beside each. Throws Failure.
+void EachTcpSocket(Netlink& netlink, TcpQuestion question,
+                   const std::function<void(const inet_diag_msg&, const Attributes&)>& visit);
+
+/// The state (TCP_...) of the TCP socket that a descriptor leads to. None: it leads to another socket.
+std::optional<uint8_t> TcpStateOf(int fd);
 
 /// Ends connections, each with a RST to its peer (tcp_abort in net/ipv4/tcp.c). One that fails keeps no other from it: the
 /// first Failure is thrown at the end. Returns how many have not ended by themselves.
