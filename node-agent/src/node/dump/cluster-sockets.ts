@@ -124,17 +124,14 @@ export class ClusterSockets {
   /** Addresses of closed sockets that the target has not: some of these, and whatever the namespace does not have itself. */
   async #closed(containers: readonly Looked[], addresses: readonly string[]): Promise<string[]> {
     const own = new Set(addresses.map(canonical));
-    const first = containers.find((one) => one.pid !== undefined)?.pid;
+    const first = firstPid(containers);
     if (first === undefined) return [];
     const netns = join(this.#proc, String(first), 'ns', 'net');
     const found = new Set<string>();
-    for (const { name, cgroup } of containers) {
-      if (cgroup === undefined) continue;
-      for (const pid of await new Cgroup(this.#host.path(cgroup)).tasks()) {
-        for (const { address, isThere } of await this.#closedTcp(netns, pid))
-          if (!isThere || own.has(canonical(address))) found.add(canonical(address));
-        if (found.size > MAX_LENT) throw tooMany(await processIn(name, pid, this.#proc));
-      }
+    for await (const { name, pid } of this.#processes(containers)) {
+      for (const { address, isThere } of await this.#closedTcp(netns, pid))
+        if (!isThere || own.has(canonical(address))) found.add(canonical(address));
+      if (found.size > MAX_LENT) throw tooMany(await processIn(name, pid, this.#proc));
     }
     return [...found];
   }
@@ -151,7 +148,7 @@ export class ClusterSockets {
     addresses: readonly string[],
   ): Promise<BoundSocket[]> {
     const own = new Set(addresses.map(canonical));
-    const pid = containers.find((one) => one.pid !== undefined)?.pid;
+    const pid = firstPid(containers);
     if (pid === undefined || own.size === 0) return [];
     return [...(await this.#boundTo(pid, own)).values()];
   }
@@ -189,19 +186,27 @@ export class ClusterSockets {
   ): AsyncGenerator<{ name: string; pid: number; socket: BoundSocket }> {
     if (bound.length === 0) return;
     const byInode = new Map(bound.map((one) => [one.inode, one]));
-    for (const { name, cgroup } of containers) {
-      if (cgroup === undefined) continue;
-      for (const pid of await new Cgroup(this.#host.path(cgroup)).tasks()) {
-        const directory = join(this.#proc, String(pid), 'fd');
-        for (const fd of (await unlessEnded(readdir(directory))) ?? []) {
-          const link = await unlessEnded(readlink(join(directory, fd)));
-          const socket = byInode.get(/^socket:\[(\d+)\]$/.exec(link ?? '')?.[1] ?? '');
-          if (socket) yield { name, pid, socket };
-        }
+    for await (const { name, pid } of this.#processes(containers)) {
+      const directory = join(this.#proc, String(pid), 'fd');
+      for (const fd of (await unlessEnded(readdir(directory))) ?? []) {
+        const link = await unlessEnded(readlink(join(directory, fd)));
+        const socket = byInode.get(/^socket:\[(\d+)\]$/.exec(link ?? '')?.[1] ?? '');
+        if (socket) yield { name, pid, socket };
       }
     }
   }
+
+  async *#processes(containers: readonly Looked[]): AsyncGenerator<{ name: string; pid: number }> {
+    for (const { name, cgroup } of containers) {
+      if (cgroup === undefined) continue;
+      for (const pid of await new Cgroup(this.#host.path(cgroup)).tasks()) yield { name, pid };
+    }
+  }
 }
+
+/** All containers have one network namespace: that of any process. */
+const firstPid = (containers: readonly Looked[]): number | undefined =>
+  containers.find((one) => one.pid !== undefined)?.pid;
 
 /**
  * The socket, if it is at one of the addresses. Within the pod its near end is, too, as its loopback address says: an address that

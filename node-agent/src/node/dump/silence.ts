@@ -20,9 +20,7 @@ export async function silence(
 ): Promise<Failure | undefined> {
   let failure: Failure | undefined;
   try {
-    await withFaults('source.silence', async () => {
-      failure = await lockTotally(lock, netns, resets);
-    });
+    failure = await withFaults('source.silence', () => lockTotally(lock, netns, resets));
   } catch (error) {
     if (isGone(error)) return undefined;
     throw error;

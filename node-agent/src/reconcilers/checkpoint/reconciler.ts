@@ -17,6 +17,7 @@ import {
 } from '../../../../kube/src/index.ts';
 import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts';
 import { checkDiskRoom } from '../disk-room.ts';
+import { dumpFrozen } from '../frozen-dump.ts';
 import { checkStillInBudget, peerLimits } from '../peer-limits.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import type { Checkpointer, LocalPod } from '../../node/dump/checkpointer.ts';
@@ -235,12 +236,9 @@ export class CheckpointReconciler implements HandoverReconciler<
       }),
     );
     const dumped = await step({ stage: 'Dumping', step: 'dump', state: 'Dumping' }, () =>
-      withinLimit(async (signal) => {
-        const { lend } = await checkpointer.lostOfFrozen(pod, addresses, 'Refuse');
-        const found = await checkpointer.dumpContainers(pod, id, signal);
-        if (lend.length === 0) return found;
-        return { ...found, header: { ...found.header, resets: [...lend] } };
-      }),
+      withinLimit((signal) =>
+        dumpFrozen(checkpointer, pod, id, { addresses, connections: 'Refuse' }, signal),
+      ),
     );
     await step({ stage: 'Dumping', step: 'resume', state: 'Dumping' }, () =>
       checkpointer.resumePod(pod),

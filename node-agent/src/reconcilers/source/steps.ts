@@ -23,6 +23,7 @@ import {
 import { startOrder } from '../../callers/request-lookup.ts';
 import { checkBandwidth, leastSent } from '../bandwidth.ts';
 import { checkDiskRoom } from '../disk-room.ts';
+import { dumpFrozen } from '../frozen-dump.ts';
 import { checkStillInBudget, peerLimits, type PeerLimits } from '../peer-limits.ts';
 import type { LocalPod } from '../../node/dump/checkpointer.ts';
 import { checkComplete, checkUnchanged } from '../../node/dump/preconditions.ts';
@@ -242,13 +243,11 @@ export class SourceSteps {
   async dumpContainers(request: MigrationRequest, context: Context): Promise<void> {
     const { uid } = request.metadata;
     return this.#runStep(request, 'Dumping', context, async (pod, signal) => {
-      const { checkpointer } = this.#deps;
-      const { resets, lostAddresses = resets ?? [] } = this.#entry(request);
-      const connections = resets ? 'Reset' : 'Refuse';
-      const { count, lend } = await checkpointer.lostOfFrozen(pod, lostAddresses, connections);
-      const dumped = await checkpointer.dumpContainers(pod, uid, signal);
-      const header = { ...dumped.header, ...(lend.length > 0 && { resets: [...lend] }) };
-      this.#volatile.add(uid, { ...dumped, header, ...(resets && { lostConnections: count }) });
+      const { resets, lostAddresses: addresses = resets ?? [] } = this.#entry(request);
+      const lost = { addresses, connections: resets ? 'Reset' : 'Refuse' } as const;
+      const dumped = await dumpFrozen(this.#deps.checkpointer, pod, uid, lost, signal);
+      const { lostConnections, ...found } = dumped;
+      this.#volatile.add(uid, { ...found, ...(resets && { lostConnections }) });
     });
   }
 
