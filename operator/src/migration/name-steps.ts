@@ -39,7 +39,7 @@ const endedStates: readonly ControllerState[] = ['deleted', 'gone', 'orphaning']
 const lookAgainMs = 3000;
 
 /** Another pod, or somebody, has to make room on the node first. */
-const lacksRoom: ReadonlySet<string> = new Set(['NotEnoughMemory', 'DiskFull']);
+const roomReasons: ReadonlySet<string> = new Set(['NotEnoughMemory', 'DiskFull']);
 
 const waits = (waitsFor: string): Work => ({ effects: [], waitsFor, lookAgainMs });
 
@@ -194,7 +194,7 @@ function nextAttempt(observed: Observed, landing: Pod, now: number): Work {
   const failure = second && summaryOf(second)?.message;
   if (second && now < (observed.secondFinished?.since ?? now) + retryMs(attempt)) {
     const why = sentences([failure, `${landing.metadata.name} runs on; the operator tries again.`]);
-    const isShort = lacksRoom.has(summaryOf(second)?.reason ?? '');
+    const isShort = roomReasons.has(summaryOf(second)?.reason ?? '');
     return isShort ? waitsLong(observed, landing, why) : staysOn(observed, landing, why);
   }
   const node = endOf(observed, landing, attempt);

@@ -56,8 +56,7 @@ export function tryAnotherNode<S extends HandoverStatus, E extends Own>(
     return cause ?? planNextNode(observed, draft, choose, placed) ?? lastCause(request);
   }
   if (!cause) return undefined;
-  const plan =
-    planGivingUp(observed, draft, cause, choose) ?? planMemoryWait(observed, draft, cause);
+  const plan = planGivingUp(observed, draft, cause, choose) ?? planRoomWait(observed, draft, cause);
   return plan ?? { ...cause, message: sentences([cause.message, triedMessage(request)]) };
 }
 
@@ -99,7 +98,7 @@ const isLacking = ({ request }: HandoverObserved, own: Pod, { reason }: AbortCau
  * tried, the pod waits for it at its create gate, and its source runs.
  * @returns undefined: it does not lack that, or has waited for long enough
  */
-function planMemoryWait<S extends HandoverStatus, E extends Own>(
+function planRoomWait<S extends HandoverStatus, E extends Own>(
   observed: HandoverObserved,
   draft: Draft<S, E>,
   cause: AbortCause,
