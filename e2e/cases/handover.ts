@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What users and other moves do during a move.
 import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
+import { stopMove } from '../faults/stopped-move.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
-import { waitUntilTargetGone, expectUntouched, expectContinues } from '../src/checks.ts';
+import { expectUntouched, expectContinues } from '../src/checks.ts';
 import { kubectl } from '../src/cluster.ts';
 import { cancelMove, requestMove, waitUntilCancelled } from '../src/move.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
-import { podNames, podStatus } from '../src/pods.ts';
+import { podStatus } from '../src/pods.ts';
 import { waitUntilEnded, migration, deleteRequest, succeededCondition } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
@@ -21,16 +22,8 @@ async function stopMoveAt(
   await pair.start();
   await pair.waitForOperations('client', 200);
   const before = await podStatus(namespace, pair.pods.server);
-  const pods = await podNames(namespace);
-  await arm(nodes[0], [point], 'delay:5000');
-  try {
-    const name = await requestMove({ namespace, pod: pair.pods.server, to: nodes[1] });
-    await waitUntilTripped(nodes[0], point, 180);
-    await by(name);
-  } finally {
-    await disarm(nodes);
-  }
-  await waitUntilTargetGone(namespace, pods);
+  const wanted = { namespace, pod: pair.pods.server, to: nodes[1] };
+  await stopMove(context, wanted, { source: nodes[0], point }, by);
   await expectUntouched(namespace, before);
   await expectContinues(context, pair);
 }

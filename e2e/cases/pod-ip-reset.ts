@@ -2,12 +2,12 @@
 // A pod that does not keep its IP loses the TCP connections there, if it may: the number is known before, nothing is lost by a
 // refusal or an abort, and afterwards both ends of each connection know.
 import { annotations } from '../../crds/src/index.ts';
-import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
+import { abortInTransfer } from '../faults/stopped-move.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
-import { numbersIn, waitUntilTargetGone } from '../src/checks.ts';
-import { apply, kubectl, onNode } from '../src/cluster.ts';
+import { expectCountsOn, numbersIn } from '../src/checks.ts';
+import { apply, onNode } from '../src/cluster.ts';
 import { move, requestMove, type MoveOptions } from '../src/move.ts';
-import { podIp, podLog, podNames, startPod } from '../src/pods.ts';
+import { podIp, podLog, startPod } from '../src/pods.ts';
 import { deleteRequest, migration, succeededCondition, waitUntilEnded } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
@@ -54,14 +54,7 @@ async function startClient(node: string, address: string): Promise<void> {
 async function expectCounting(node: string): Promise<void> {
   const numbers = async (): Promise<number[]> =>
     numbersIn(await onNode(node, `cat ${logOf(node)}`));
-  const from = (await numbers()).length;
-  const limits = { within: 120, every: 2 };
-  const seen = await until(`node ${node} counts on from ${from}`, limits, async () => {
-    const now = await numbers();
-    return now.length > from + 3 ? now : undefined;
-  });
-  const wrong = seen.findIndex((number, at) => number !== at);
-  expect(wrong < 0, `node ${node} got ${seen[wrong]} in the place of ${wrong}`);
+  await expectCountsOn({ name: `node ${node}`, numbers, more: 3, within: 120 });
 }
 
 const expectAllCounting = async (nodes: readonly string[]): Promise<void> => {
@@ -97,23 +90,6 @@ async function expectCounted(context: CaseContext, wanted: MoveOptions): Promise
   await deleteRequest(migration, wanted.namespace, name);
 }
 
-async function abortOne(context: CaseContext, wanted: MoveOptions): Promise<void> {
-  const { namespace, nodes, log } = context;
-  const pods = await podNames(namespace);
-  await arm(nodes[0], ['source.transfer.before'], 'delay:5000');
-  try {
-    const name = await requestMove(wanted);
-    await waitUntilTripped(nodes[0], 'source.transfer.before', 180);
-    const cancel = '{"spec":{"cancel":true}}';
-    await kubectl('-n', namespace, 'patch', 'mreq', name, '--type=merge', '-p', cancel);
-    await waitUntilEnded(migration, { namespace, name }, log);
-    await deleteRequest(migration, namespace, name);
-  } finally {
-    await disarm(nodes);
-  }
-  await waitUntilTargetGone(namespace, pods);
-}
-
 async function reset(context: CaseContext): Promise<void> {
   const { namespace, nodes, log } = context;
   try {
@@ -130,7 +106,7 @@ async function reset(context: CaseContext): Promise<void> {
     await expectRefused(context, plain);
     await expectCounted(context, wanted);
     await expectAllCounting(nodes);
-    await abortOne(context, wanted);
+    await abortInTransfer(context, wanted, nodes[0]);
     await expectAllCounting(nodes);
     log('  a refusal, a dry run and an abort have ended no connection');
 

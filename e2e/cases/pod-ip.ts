@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A moved pod keeps its address in the cluster's network, and the TCP connections at it survive, whoever is at the other end.
-import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
+import { abortInTransfer } from '../faults/stopped-move.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
-import { expectBalanced, numbersIn, waitUntilTargetGone } from '../src/checks.ts';
+import { expectBalanced, expectCountsOn, numbersIn } from '../src/checks.ts';
 import { kubectl, onNode } from '../src/cluster.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import type { Endpoint } from '../src/pair.ts';
-import { cancelMove, move, requestMove } from '../src/move.ts';
-import { podIp, podLog, podNames, podStatus, startPod } from '../src/pods.ts';
+import { move } from '../src/move.ts';
+import { podIp, podLog, podStatus, startPod } from '../src/pods.ts';
 import { provider } from '../src/provider/choice.ts';
-import { deleteRequest, migration, waitUntilEnded } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
 const PORT = 7000;
@@ -55,14 +54,7 @@ const endNodeClient = (node: string): Promise<string> =>
 /** Each client counts on, without a gap and without a number twice. */
 async function expectClientsContinue(clients: readonly Client[]): Promise<void> {
   for (const { name, numbers } of clients) {
-    const from = (await numbers()).length;
-    const limits = { within: RESUME_SECONDS, every: 2 };
-    const seen = await until(`${name} counts on from ${from}`, limits, async () => {
-      const now = await numbers();
-      return now.length > from + 4 ? now : undefined;
-    });
-    const wrong = seen.findIndex((number, at) => number !== at);
-    expect(wrong < 0, `${name} got ${seen[wrong]} in the place of ${wrong}`);
+    await expectCountsOn({ name, numbers, more: 4, within: RESUME_SECONDS });
   }
 }
 
@@ -117,18 +109,7 @@ async function abortOne(
 ): Promise<void> {
   const { namespace, nodes } = context;
   const before = await tracesOf(context, address);
-  const pods = await podNames(namespace);
-  await arm(nodes[1], ['source.transfer.before'], 'delay:5000');
-  try {
-    const name = await requestMove({ namespace, pod, to: nodes[0] });
-    await waitUntilTripped(nodes[1], 'source.transfer.before', 180);
-    await cancelMove(namespace, name);
-    await waitUntilEnded(migration, { namespace, name }, context.log);
-    await deleteRequest(migration, namespace, name);
-  } finally {
-    await disarm(nodes);
-  }
-  await waitUntilTargetGone(namespace, pods);
+  await abortInTransfer(context, { namespace, pod, to: nodes[0] }, nodes[1]);
   await expectClientsContinue(clients);
   await until('the nodes are as before', { within: 90, every: 3 }, async () =>
     (await tracesOf(context, address)) === before ? true : undefined,

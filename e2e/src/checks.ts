@@ -86,3 +86,25 @@ export const numbersIn = (log: string): number[] =>
     .split('\n')
     .filter((l) => /^\d+$/.test(l))
     .map(Number);
+
+interface Counting {
+  /** Who counts, for people. */
+  readonly name: string;
+  /** What it has counted so far, from 0 on. */
+  readonly numbers: () => Promise<number[]>;
+  /** It has to count further than so many more. */
+  readonly more: number;
+  /** Seconds. */
+  readonly within: number;
+}
+
+/** It counts on, without a gap and without a number twice. */
+export async function expectCountsOn({ name, numbers, more, within }: Counting): Promise<void> {
+  const from = (await numbers()).length;
+  const seen = await until(`${name} counts on from ${from}`, { within, every: 2 }, async () => {
+    const now = await numbers();
+    return now.length > from + more ? now : undefined;
+  });
+  const wrong = seen.findIndex((number, at) => number !== at);
+  expect(wrong < 0, `${name} got ${seen[wrong]} in the place of ${wrong}`);
+}
