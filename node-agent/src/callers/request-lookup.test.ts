@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose target a pod is. Every user who may create pods in a namespace may write the annotations.
 import { describe, expect, it } from 'vitest';
-import { migrationRequests, pods } from '../../../kube/src/index.ts';
+import { podConditions } from '../../../crds/src/index.ts';
+import { migrationRequests, Pod, pods } from '../../../kube/src/index.ts';
 import { MemoryApi } from '../testing/api.ts';
-import { migration, NAMESPACE, pod, REQUEST_UID, TARGET_UID } from '../testing/objects.ts';
+import {
+  decision,
+  migration,
+  NAMESPACE,
+  pod,
+  REQUEST_UID,
+  TARGET_UID,
+} from '../testing/objects.ts';
 import { RequestLookup } from './request-lookup.ts';
 
 const OTHER_UID = '44444444-4444-4444-8444-444444444444';
@@ -18,6 +26,14 @@ function lookUp(name: string, uid: string, annotations: Record<string, string>, 
   api.put(migrationRequests, migration(status));
   return new RequestLookup(api).targetRequest(pod(name, uid, annotations));
 }
+
+const named = { kind: 'MigrationRequest', key: `${NAMESPACE}/move` } as const;
+/** The request that the informers find for a pod that names none. */
+function byInformer(request: ReturnType<typeof migration>) {
+  const api = new MemoryApi();
+  api.put(migrationRequests, request);
+  return { api, lookup: new RequestLookup(api, () => named) };
+}
 const target = (podUID?: string) => ({ target: { nodeName: 'node-b', podName: 'app-2', podUID } });
 
 describe('the request whose target a pod is', () => {
@@ -29,11 +45,19 @@ describe('the request whose target a pod is', () => {
   });
 
   it('is the one that names it, also if its annotation was removed', async () => {
-    const api = new MemoryApi();
-    api.put(migrationRequests, migration());
-    const name = { kind: 'MigrationRequest', key: `${NAMESPACE}/move` } as const;
-    const lookup = new RequestLookup(api, () => name);
-    expect(await lookup.targetRequest(pod('app-2', TARGET_UID, {}))).toMatchObject(name);
+    const { lookup } = byInformer(migration());
+    expect(await lookup.targetRequest(pod('app-2', TARGET_UID, {}))).toMatchObject(named);
+  });
+
+  it('is none for a pod that has the name of a target which was never made', async () => {
+    const { api, lookup } = byInformer(migration({ ...target(), decision: decision('Aborted') }));
+    const own = pod('app-2', OTHER_UID);
+    expect(await lookup.targetRequest(own), 'a StatefulSet made it').toBeUndefined();
+    const readinessGates = [{ conditionType: podConditions.committed }];
+    const made = Pod.parse({ ...own, spec: { ...own.spec, readinessGates } });
+    expect(await lookup.targetRequest(made), 'the operator made it').toMatchObject(named);
+    api.put(migrationRequests, migration(target(TARGET_UID)));
+    expect(await lookup.targetRequest(made), 'the informer was behind').toBeUndefined();
   });
 
   it.each([

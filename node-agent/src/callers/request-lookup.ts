@@ -4,6 +4,7 @@
 import {
   annotations,
   isFinished,
+  podConditions,
   type Decision,
   type MigrationRequest,
   type RestoreRequest,
@@ -96,6 +97,7 @@ export class RequestLookup {
           : this.#requestFor(pod);
     if (named === undefined) return undefined;
     const { kind, key } = named;
+    const isClaimed = migration !== undefined || restore !== undefined;
     const request = await this.#request(kind, key);
     if (!request) {
       throw new AgentError(
@@ -103,6 +105,8 @@ export class RequestLookup {
         `${kind} ${key} of the pod's annotation does not exist. Delete the pod.`,
       );
     }
+    // The informer was behind: the request names another pod by now.
+    if (!isClaimed && !isTargetOf(pod, request)) return undefined;
     const { namespace } = splitKey(key);
     const uid = pod.metadata.annotations[annotations.requestUid];
     if (
@@ -135,13 +139,17 @@ export class RequestLookup {
 
 /**
  * Whether the request names this pod as its target. Every user who may create pods may write the annotation. Before the
- * operator has recorded the target's UID, only it can have made a pod of the target's name: the operator records a name
- * before it creates the pod, and refuses a pod of that name that it did not make.
+ * operator has recorded the target's UID, only it can have made a target of that name: it records a name before it creates the
+ * pod, and refuses a pod of that name that it did not make. A request that was aborted before that keeps the name, which
+ * a controller may give to a pod of its own then. So such a pod has to look like a target, too: by the annotation, or by the
+ * readiness gate, which nobody can take away from a pod that exists.
  */
-export function isTargetOf({ metadata }: Pod, { status }: Handover): boolean {
-  const target = status?.target;
+export function isTargetOf({ metadata, spec }: Pod, request: Handover): boolean {
+  const target = request.status?.target;
   if (target?.podName !== metadata.name) return false;
-  return target.podUID === undefined || target.podUID === metadata.uid;
+  if (target.podUID !== undefined) return target.podUID === metadata.uid;
+  if (metadata.annotations[annotations.requestUid] === request.metadata.uid) return true;
+  return spec.readinessGates.some((one) => one.conditionType === podConditions.committed);
 }
 
 /** Names of a running pod's containers in the order in which the kubelet starts them: sidecars first. Pure. */
