@@ -177,7 +177,8 @@ class IdleRestorer extends Restorer {
       store: { manifest: async () => ({ manifest }), dir: () => '/images' },
       editor: {
         netns: async () => '/run/netns/x',
-        addUverbs: nothing,
+        addDevices: nothing,
+        checkDevices: nothing,
         coverEnvironment: async () => ({}),
       },
       workRoot: '/work',

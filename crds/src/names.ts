@@ -22,6 +22,8 @@ export const annotations = {
   rnrTimer: 'sealift.dev/rnr-timer',
   /** Any pod: `rnr_retry` of its peers' queue pairs, 1..7; 7: no limit. Absent: its own queue pairs say it. */
   peerRnrRetry: 'sealift.dev/peer-rnr-retry',
+  /** Any pod: `true`: its containers have the device of the RDMA connection manager (librdmacm); part of their bundles. */
+  rdmaCm: 'sealift.dev/rdma-cm',
   /** Any pod with a controller that Sealift does not know: `AfterResume` or `BeforeHold` (docs/adr/0019). */
   handover: 'sealift.dev/controller-handover',
   /** Any pod: `migrate`: its eviction moves it; `evict`: its eviction evicts it, whatever a policy says. */

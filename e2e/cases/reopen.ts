@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // An application opens its device anew after each move, on nodes whose kernels give it different minors.
 import { expect, type Case, type CaseContext } from '../src/case.ts';
+import { annotations } from '../../crds/src/index.ts';
 import { move } from '../src/move.ts';
-import { execInPod, IDLE, newAddress, podLog, startPod } from '../src/pods.ts';
+import { execInPod, newAddress, podLog, startPod } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
 
 /**
@@ -13,9 +14,21 @@ const REOPEN =
   'while :; do if rm /tmp/go 2>/dev/null; then ibv_devinfo > /tmp/out 2>&1; ' +
   'grep -q hca_id /tmp/out && echo opened || { echo failed; cat /tmp/out; }; fi; sleep 0.5; done';
 
+/** Takes one connection of librdmacm's after another. */
+const ACCEPT = 'while :; do ib_send_lat -R -F -n 5 >/dev/null 2>&1; done';
+
+/** Connects by librdmacm. The server may be between two connections. */
+const connect = (server: string): string =>
+  `for i in 1 2 3 4 5 6; do ib_send_lat -R -F -n 5 ${server} > /tmp/cm 2>&1 && break; sleep 1; done; cat /tmp/cm`;
+
 /** The kernel's name of the pod's device, and the names in the container. */
 const NAMES =
   'ls /sys/class/infiniband_verbs 2>/dev/null | tr "\\n" " "; ls -l /dev/infiniband | tr "\\n" ";"';
+
+async function expectConnects({ namespace }: CaseContext, pod: string, to: string): Promise<void> {
+  const said = await execInPod(namespace, pod, connect(to));
+  expect(said.includes('t_typical'), `${pod} cannot connect by librdmacm: ${said}`);
+}
 
 async function expectOpens({ namespace, log }: CaseContext, pod: string): Promise<void> {
   log(`  ${pod}: ${(await execInPod(namespace, pod, NAMES)).trim()}`);
@@ -34,18 +47,18 @@ async function expectOpens({ namespace, log }: CaseContext, pod: string): Promis
 async function reopenDevice(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   // Its device takes the first free minor of the second node, so that the moved pod's is another than on the first.
+  const neighbour = newAddress();
+  const withCm = { [annotations.rdmaCm]: 'true' };
   await startPod({
-    namespace,
-    name: 'neighbour',
-    node: nodes[1],
-    command: IDLE,
-    address: newAddress(),
+    ...{ namespace, name: 'neighbour', node: nodes[1], address: neighbour, annotations: withCm },
+    command: ['/bin/sh', '-c', ACCEPT],
   });
   await startPod({
-    ...{ namespace, name: 'reopen', node: nodes[0], address: newAddress() },
+    ...{ namespace, name: 'reopen', node: nodes[0], address: newAddress(), annotations: withCm },
     command: ['/bin/sh', '-c', REOPEN],
   });
   await expectOpens(context, 'reopen');
+  await expectConnects(context, 'reopen', neighbour);
   const numbers = new Set<string>();
   let pod = 'reopen';
   const NUMBER = 'stat -L -c %t:%T /dev/infiniband/uverbs* | sort -u | tail -1';
@@ -55,6 +68,7 @@ async function reopenDevice(context: CaseContext): Promise<void> {
     context.results.moves.push(moved.entry);
     ({ pod } = moved);
     await expectOpens(context, pod);
+    await expectConnects(context, pod, neighbour);
     const here = (await execInPod(namespace, pod, NUMBER)).trim();
     numbers.add(here);
     const stale = await execInPod(
@@ -70,7 +84,8 @@ async function reopenDevice(context: CaseContext): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'reopen-device',
-    promise: 'After each of three moves an application opens its RDMA device anew.',
+    promise:
+      'After each of three moves an application opens its RDMA device anew, and connects by librdmacm.',
     run: reopenDevice,
   },
 ];

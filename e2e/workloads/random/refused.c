@@ -88,7 +88,7 @@ void refused_make(struct side *s)
 	MUST((r->cq = ibv_create_cq(pd->context, 4, NULL, NULL, 0)));
 	if (make(s, r, pd))
 		return;
-	/* A container has rdma_cm only if somebody gives it that. */
+	/* A container has rdma_cm only if its pod asks for it. */
 	MUST(r->kind == REFUSED_CM && (errno == ENOENT || errno == EPERM || errno == EACCES || errno == ENXIO));
 	r->kind = REFUSED_NOTHING;
 }

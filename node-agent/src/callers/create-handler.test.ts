@@ -42,7 +42,8 @@ beforeEach(async () => {
     pods: new RequestLookup(api),
     editor: {
       netns: async () => '/run/netns/x',
-      addUverbs: async () => void did.push('edit'),
+      addDevices: async () => void did.push('edit'),
+      checkDevices: async () => void did.push('check'),
     } as unknown as BundleEditor,
     recordWaiting: async () => void did.push('waiting'),
     resumePod: async () => void did.push('resume'),
@@ -92,7 +93,7 @@ describe('the create of a container', () => {
         .toEqual({ rnrTimer: 7, chooses: true });
       gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
       await waiting;
-      expect(did).toEqual(['waiting']);
+      expect(did).toEqual(['check', 'waiting']);
     },
   );
 

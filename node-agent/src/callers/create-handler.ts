@@ -49,7 +49,8 @@ export class CreateHandler {
   /**
    * May take minutes, for a container that waits at the create gate.
    * @param gone aborts when the shim closes its connection
-   * @throws AgentError MovedAway, CheckpointUnderWay, Aborted, RestoreFailed, PodNotFound, BadRequest, BadAnnotation; ConnectionError
+   * @throws AgentError MovedAway, CheckpointUnderWay, Aborted, RestoreFailed, PodNotFound, BadRequest, BadAnnotation,
+   * DriverMissing; ConnectionError
    */
   async handle(request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {
     refuseMovedAway(this.#parts.journal, request.podUid);
@@ -68,6 +69,7 @@ export class CreateHandler {
       );
     }
     if (decision === 'Aborted') throw abortedError();
+    await this.#parts.editor.checkDevices(request.bundle);
     const answer = readHoldAnswer(pod.metadata.annotations);
     const containers = startOrder(pod);
     await this.#parts.recordWaiting(target, pod, request);
@@ -101,7 +103,7 @@ export class CreateHandler {
     const netns = await editor.netns(request.bundle);
     // A pod with hostNetwork has no RDMA device of its own.
     if (netns !== undefined) {
-      await withFaults('create.bundle', () => editor.addUverbs(request.bundle, netns));
+      await withFaults('create.bundle', () => editor.addDevices(request.bundle, netns));
     }
     // A former target restarts: its sandbox may still be locked, hidden and held.
     const wasTarget = pod

@@ -14,14 +14,18 @@ import { gidOf } from './address-order.ts';
 /** How long the driver may take until the queues of a device that it holds are idle. */
 const HOLD_TIMEOUT_MS = 5000;
 
-/** A uverbs character device. */
-export interface UverbsDevice {
-  /** `uverbs<n>` */
+/** A character device. */
+export interface CharDevice {
+  /** Of its node, `uverbs<n>`. */
   name: string;
-  /** `/dev/infiniband/uverbs<n>` on the host. */
-  hostPath: string;
   major: number;
   minor: number;
+}
+
+/** A uverbs character device. */
+export interface UverbsDevice extends CharDevice {
+  /** `/dev/infiniband/uverbs<n>` on the host. */
+  hostPath: string;
 }
 
 const CHOOSE: HoldAnswer = { rnrTimer: DEFAULT_RNR_TIMER, chooses: true };
@@ -65,7 +69,7 @@ export class RdmaDriver {
    * @param directory the same path on the host and in the agent's container, not mounted `nodev`
    * @returns the node's path
    */
-  async makeNode(device: UverbsDevice, directory: string): Promise<string> {
+  async makeNode(device: CharDevice, directory: string): Promise<string> {
     await mkdir(directory, { recursive: true, mode: 0o755 });
     const path = join(directory, device.name);
     await addon.makeCharDevice(path, device.major, device.minor);

@@ -4,7 +4,7 @@ import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
-import { uverbsPath } from '../runtime/bundle.ts';
+import { hasRdmaCm, uverbsPath } from '../runtime/bundle.ts';
 import type { AheadDump } from '../runtime/ahead-dump.ts';
 import type { Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
@@ -74,7 +74,11 @@ export async function dumpContainers(
       objects[kind] += verbs.objects[kind];
     // CRIU restores the node's bind mount, whatever name of the device its processes have opened it by.
     const uverbs = uverbsPath(container.spec) ?? verbs.uverbs;
-    containers.push({ name: container.name, ...(uverbs === undefined ? {} : { uverbs }) });
+    containers.push({
+      name: container.name,
+      ...(uverbs === undefined ? {} : { uverbs }),
+      ...(hasRdmaCm(container.spec) ? { rdmaCm: true } : {}),
+    });
   }
   return { containers, objects, bytes };
 }

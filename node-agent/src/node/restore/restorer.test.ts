@@ -50,7 +50,7 @@ async function makeStore(isOn: boolean, versions: object = {}): Promise<void> {
     lock: { lock: async () => undefined },
     editor: {
       netns: async () => '/run/netns/x',
-      addUverbs: async () => undefined,
+      addDevices: async () => undefined,
       coverEnvironment: async () => ({}),
     },
     workRoot: '/work',

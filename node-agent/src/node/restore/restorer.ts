@@ -362,7 +362,7 @@ export class Restorer {
     await withFaults('target.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
     await withFaults('target.hold', () => driver.hold(netns, answer));
     await this.#restored.refuseExec(create.bundle, request);
-    const node = await editor.addUverbs(create.bundle, netns, container.uverbs);
+    const node = await editor.addDevices(create.bundle, netns, container);
     if (container.uverbs !== undefined && !node) {
       throw new AgentError(
         'RestoreFailed',

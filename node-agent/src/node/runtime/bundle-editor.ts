@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // Edits the bundle of every container of a Sealift pod before runc reads it. The create handler calls it for a container
 // that starts, the restorer for one that is restored.
+import { readFile } from 'node:fs/promises';
+import { annotations } from '../../../../crds/src/index.ts';
 import type { Host } from '../host/host.ts';
-import type { RdmaDriver, UverbsDevice } from '../device/driver.ts';
+import type { CharDevice, RdmaDriver, UverbsDevice } from '../device/driver.ts';
+import { AgentError, unlessErrno } from '../../support/errors.ts';
 import {
   coverEnvironment,
   DEVICE_DIR,
   networkNamespace,
+  RDMA_CM,
   readSpec,
-  withUverbs,
+  wantsRdmaCm,
+  withDevice,
   writeSpec,
 } from './bundle.ts';
 import { openableNetns } from './containers.ts';
+
+/** Devices of a checkpointed container. */
+export interface RestoredDevices {
+  /** Path of its uverbs node. */
+  uverbs?: string | undefined;
+  rdmaCm?: boolean | undefined;
+}
 
 export class BundleEditor {
   readonly #host: Host;
@@ -38,23 +50,54 @@ export class BundleEditor {
   }
 
   /**
-   * Adds the uverbs node of the pod's RDMA device to the container.
+   * Adds the devices of a pod with RDMA to the container: the uverbs node, and the RDMA connection manager's for who asks for it.
    * @param bundle directory on the host
-   * @param inContainer path of the node in the checkpointed container; without it the node's own path
-   * @returns the device; undefined for a pod without one, whose bundle stays as it is
-   * @throws AgentError BadBundle
+   * @param restored what the checkpointed container had; without it the bundle's own annotations say what it gets, and the
+   * uverbs node has its own path
+   * @returns the uverbs device; undefined for a pod without one, whose bundle stays as it is
+   * @throws AgentError BadBundle, BadAnnotation, DriverMissing
    */
-  async addUverbs(
+  async addDevices(
     bundle: string,
     netns: string,
-    inContainer?: string,
+    restored?: RestoredDevices,
   ): Promise<UverbsDevice | undefined> {
     const device = await this.#driver.uverbs(netns);
     if (!device) return undefined;
     const spec = await readSpec(this.#host.path(bundle));
-    const path = inContainer ?? device.hostPath;
-    const node = { ...device, hostPath: await this.#driver.makeNode(device, DEVICE_DIR) };
-    await writeSpec(this.#host.path(bundle), withUverbs(spec, node, path));
+    const cm = (restored ? restored.rdmaCm === true : wantsRdmaCm(spec))
+      ? await rdmaCm(this.#host)
+      : undefined;
+    const uverbs = { ...device, hostPath: await this.#driver.makeNode(device, DEVICE_DIR) };
+    let edited = withDevice(spec, uverbs, restored?.uverbs ?? device.hostPath);
+    if (cm) {
+      const node = { ...cm, hostPath: await this.#driver.makeNode(cm, DEVICE_DIR) };
+      edited = withDevice(edited, node, RDMA_CM);
+    }
+    await writeSpec(this.#host.path(bundle), edited);
     return device;
   }
+
+  /**
+   * Says of a container that will be restored what `addDevices` would say then, in the pause.
+   * @param bundle directory on the host
+   * @throws AgentError BadBundle, BadAnnotation, DriverMissing
+   */
+  async checkDevices(bundle: string): Promise<void> {
+    if (wantsRdmaCm(await readSpec(this.#host.path(bundle)))) await rdmaCm(this.#host);
+  }
+}
+
+/** The device of the RDMA connection manager. @throws AgentError DriverMissing */
+export async function rdmaCm(host: Pick<Host, 'path'>): Promise<CharDevice> {
+  const file = host.path('/sys/class/misc/rdma_cm/dev');
+  const text = await unlessErrno(readFile(file, 'utf8'), 'ENOENT');
+  const [, major, minor] = /^(\d+):(\d+)$/.exec(text?.trim() ?? '') ?? [];
+  if (major !== undefined && minor !== undefined) {
+    return { name: 'rdma_cm', major: Number(major), minor: Number(minor) };
+  }
+  throw new AgentError(
+    'DriverMissing',
+    `The pod has the annotation ${annotations.rdmaCm}, and this node has no RDMA connection manager. Load the kernel's module rdma_ucm there.`,
+  );
 }

@@ -4,9 +4,12 @@ import { describe, expect, it } from 'vitest';
 import {
   coverEnvironment,
   DEVICE_DIR,
+  hasRdmaCm,
   parseSpec,
+  RDMA_CM,
   uverbsPath,
-  withUverbs,
+  wantsRdmaCm,
+  withDevice,
   type OciSpec,
 } from './bundle.ts';
 
@@ -27,7 +30,7 @@ const spec = (annotations: Record<string, string>): OciSpec =>
 describe('the config.json of a bundle', () => {
   it('gets the uverbs node at the path that it had first, whatever the minor on this node', () => {
     const node = { hostPath: '/dev/infiniband/uverbs7', major: 231, minor: 199 };
-    const once = withUverbs(spec({}), node, '/dev/infiniband/uverbs0');
+    const once = withDevice(spec({}), node, '/dev/infiniband/uverbs0');
     expect(once.mounts).toEqual([
       { destination: '/proc', type: 'proc', source: 'proc' },
       {
@@ -41,7 +44,7 @@ describe('the config.json of a bundle', () => {
       { allow: false, access: 'rwm' },
       { allow: true, type: 'c', major: 231, minor: 199, access: 'rwm' },
     ]);
-    expect(withUverbs(once, node, '/dev/infiniband/uverbs0')).toEqual(once);
+    expect(withDevice(once, node, '/dev/infiniband/uverbs0')).toEqual(once);
     // Fields that the agent does not know stay as they are.
     expect(once['process']).toEqual({ args: ['x'] });
     expect(once.linux.resources['memory']).toEqual({ limit: 5 });
@@ -56,7 +59,7 @@ describe('the config.json of a bundle', () => {
         const text =
           `{"process":{"rlimits":${rlimits}},"linux":{"resources":{"memory":{"limit":${limit}},` +
           `"devices":[{"allow":true,"type":"c","major":1,"minor":5,"of":[${other}]}]}}}`;
-        const edited = JSON.stringify(withUverbs(parseSpec(text), node, '/dev/infiniband/uverbs0'));
+        const edited = JSON.stringify(withDevice(parseSpec(text), node, '/dev/infiniband/uverbs0'));
         expect(edited).toContain(`"rlimits":${rlimits}`);
         expect(edited).toContain(`"memory":{"limit":${limit}}`);
         expect(edited).toContain(`"of":[${other}]`);
@@ -66,10 +69,25 @@ describe('the config.json of a bundle', () => {
 
   it('has the path of its uverbs node, open or not', () => {
     const node = { hostPath: `${DEVICE_DIR}/uverbs7`, major: 231, minor: 199 };
-    const given = withUverbs(spec({}), node, '/dev/infiniband/uverbs0');
+    const given = withDevice(spec({}), node, '/dev/infiniband/uverbs0');
     expect([uverbsPath(given), uverbsPath(spec({}))]).toEqual([
       '/dev/infiniband/uverbs0',
       undefined,
+    ]);
+  });
+
+  it('gets the RDMA connection manager if its annotation asks for it', () => {
+    const wanted = (value: string) => () => wantsRdmaCm(spec({ 'sealift.dev/rdma-cm': value }));
+    expect([wantsRdmaCm(spec({})), wanted('false')(), wanted('true')()]).toEqual([
+      ...[false, false, true],
+    ]);
+    for (const value of ['', 'yes', 'True']) {
+      expect(wanted(value)).toThrow(expect.objectContaining({ code: 'BadAnnotation' }));
+    }
+    const cm = { hostPath: `${DEVICE_DIR}/rdma_cm`, major: 10, minor: 121 };
+    const given = withDevice(spec({}), cm, RDMA_CM);
+    expect([hasRdmaCm(given), uverbsPath(given), hasRdmaCm(spec({}))]).toEqual([
+      ...[true, undefined, false],
     ]);
   });
 

@@ -4,10 +4,11 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { annotations } from '../../../../crds/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import { parseLossless } from './lossless-json.ts';
 
-/** Directory of the uverbs nodes on a disk: the same path on the host and in the agent's container. */
+/** Directory of the devices' nodes on a disk: the same path on the host and in the agent's container. */
 export const DEVICE_DIR = '/var/lib/sealift/dev';
 
 const mount = z.looseObject({
@@ -38,9 +39,9 @@ const spec = z.looseObject({
 });
 export type OciSpec = z.infer<typeof spec>;
 
-/** A uverbs character device as the node has it. */
-export interface UverbsNode {
-  /** Path on the node, `/dev/infiniband/uverbs3`. */
+/** A character device as the node has it. */
+export interface DeviceNode {
+  /** Path on the node, `/var/lib/sealift/dev/uverbs3`. */
   hostPath: string;
   major: number;
   minor: number;
@@ -74,13 +75,16 @@ export async function writeSpec(bundle: string, content: OciSpec): Promise<void>
   await rename(`${file}.sealift`, file);
 }
 
+/** Where a container has the device of the RDMA connection manager. */
+export const RDMA_CM = '/dev/infiniband/rdma_cm';
+
 /**
- * Adds the uverbs node to the container's mounts and its device cgroup rules. It is a bind mount rather than a device of
+ * Adds a device to the container's mounts and its device cgroup rules. It is a bind mount rather than a device of
  * `linux.devices`: its name may be that of another minor, and CRIU treats it as an external mount. Pure, and applying it
  * twice changes nothing more.
  * @param inContainer path in the container, which stays the same on every node that the pod runs on
  */
-export function withUverbs(content: OciSpec, node: UverbsNode, inContainer: string): OciSpec {
+export function withDevice(content: OciSpec, node: DeviceNode, inContainer: string): OciSpec {
   const { type, major, minor } = { type: 'c', major: node.major, minor: node.minor };
   const rules = content.linux.resources.devices.filter(
     (rule) => !(rule.type === type && rule.major === major && rule.minor === minor),
@@ -108,11 +112,26 @@ export function withUverbs(content: OciSpec, node: UverbsNode, inContainer: stri
 }
 
 /**
- * Path in the container of the uverbs node that `withUverbs` has added; undefined without one. The mount is part of
+ * Path in the container of the uverbs node that `withDevice` has added; undefined without one. The mount is part of
  * CRIU's images whether or not a process has the node open, and CRIU expects it at the same path.
  */
 export function uverbsPath(content: OciSpec): string | undefined {
-  return content.mounts.find((one) => one.source?.startsWith(`${DEVICE_DIR}/`))?.destination;
+  return content.mounts.find((one) => one.source?.startsWith(`${DEVICE_DIR}/uverbs`))?.destination;
+}
+
+/** Whether `withDevice` has added the device of the RDMA connection manager. Its mount is part of CRIU's images too. */
+export function hasRdmaCm(content: OciSpec): boolean {
+  return content.mounts.some((one) => one.source?.startsWith(`${DEVICE_DIR}/rdma_cm`));
+}
+
+/** Whether the pod asks for that device. @throws AgentError BadAnnotation */
+export function wantsRdmaCm(content: OciSpec): boolean {
+  const { [annotations.rdmaCm]: wanted = 'false' } = content.annotations;
+  if (wanted === 'true' || wanted === 'false') return wanted === 'true';
+  throw new AgentError(
+    'BadAnnotation',
+    `The pod's annotation ${annotations.rdmaCm} is ${JSON.stringify(wanted)}. Make the pod anew with "true", or without it.`,
+  );
 }
 
 /**

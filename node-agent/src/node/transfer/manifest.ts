@@ -37,6 +37,8 @@ export const manifestContainer = z.object({
   name: z.string().min(1).max(253),
   /** Path of the uverbs node inside the container, if it has one. */
   uverbs: z.string().startsWith('/').optional(),
+  /** Whether it has the device of the RDMA connection manager. Absent: it has not. */
+  rdmaCm: z.boolean().optional(),
 });
 
 export const manifest = z.object({
