@@ -62,8 +62,12 @@ export class SimulatedCheckpointer extends Checkpointer {
     return runEffect(this.#machine.timeline, 1, () => this.#machine.sandboxes.get(podUid)?.netns);
   }
 
-  /** No CRIU of a simulated node outlives its agent. */
-  protected override async endFormerDumps(): Promise<void> {}
+  /** A CRIU outlives its agent, until the next one ends it. */
+  protected override async endFormerDumps(
+    containers: readonly Pick<RuntimeContainer, 'id'>[],
+  ): Promise<void> {
+    for (const { id } of containers) this.#machine.dumps.delete(id);
+  }
 
   /** A file of this machine's would be read in real time, in which the timeline goes on. */
   override leastBytes(): Promise<number> {
@@ -106,7 +110,11 @@ export class SimulatedCheckpointer extends Checkpointer {
   ): Promise<DumpResult> {
     const machine = this.#machine;
     const { timeline } = machine;
+    await this.endFormerDumps(pod.containers);
+    const dump = Symbol(id);
+    for (const one of pod.containers) machine.dumps.set(one.id, dump);
     machine.images.delete(id);
+    machine.work.add(id);
     const isHanging = this.#faults.dumpHangs;
     this.#faults.dumpHangs = false;
     let isGivenUp = false;
@@ -114,14 +122,14 @@ export class SimulatedCheckpointer extends Checkpointer {
       isGivenUp = true;
       const most = isHanging ? GIVE_UP_MS : dumpEndsMs;
       return runEffect(timeline, (most * 2) / 3, () => {
-        machine.work.add(id);
         throw new AgentError('Aborted', 'The dump was given up (simulated).');
       });
     });
     if (isHanging) return givenUp;
     const dumped = runEffect(timeline, this.#dumpMs, () => {
-      if (isGivenUp) throw new AgentError('Aborted', 'The dump was given up (simulated).');
-      machine.work.add(id);
+      const isEnded = pod.containers.some((one) => machine.dumps.get(one.id) !== dump);
+      if (isGivenUp || isEnded)
+        throw new AgentError('Aborted', 'The dump was given up (simulated).');
       const memories: Record<string, Memory> = {};
       if (this.#faults.dumpFills) {
         this.#faults.dumpFills = false;

@@ -92,6 +92,8 @@ export class Machine {
   readonly containers = new Map<string, Container>();
   readonly images = new Map<string, Image>();
   readonly journal = new Map<string, string>();
+  /** CRIUs that dump, by the container. */
+  readonly dumps = new Map<string, symbol>();
   readonly disk: DiskFaults;
   /** Directories of CRIU's logs, by request. */
   readonly work = new Set<string>();
@@ -122,6 +124,7 @@ export class Machine {
     this.socket = undefined;
     for (const [id, image] of this.images) if (!image.manifest) this.images.delete(id);
     this.work.clear();
+    this.dumps.clear();
     this.boot = new Process(`node/${this.name}`, this.timeline);
   }
 
