@@ -36,6 +36,10 @@ describe('a wrong command line ends with 2, names the argument and says what to 
     ],
     [['migrate', 'p', '--priority', '10001'], /Option --priority is a whole number/],
     [['drain', 'n', '--priority', '1.5'], /Option --priority is a whole number/],
+    [
+      ['migrate', 'p', '--pod-ip-connections=reset'],
+      /Option --pod-ip-connections is Refuse or Reset, not 'reset'/,
+    ],
     [['migrate', 'p', '--wait=yes'], /Option --wait takes no value/],
     [['migrate', 'p', '-o', 'wide'], /Option -o is json or yaml, not 'wide'/],
     [

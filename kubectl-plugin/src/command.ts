@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a command is: its options and arguments, which help, parser and completion are made from, and what it does.
+import { PodIPConnections } from '../../crds/src/index.ts';
 import type { Cluster } from './cluster.ts';
 import type { ExitCode } from './exit-codes.ts';
 import type { Output } from './output.ts';
@@ -72,6 +73,12 @@ export const priorityOption: Option = {
   value: 'NUMBER',
   check: priorityIn,
   help: 'Place in the queue: one more passes requests that are up to a minute older. Write --priority=-5 for one below 0.',
+};
+export const podIPConnectionsOption: Option = {
+  type: 'string',
+  value: PodIPConnections.options.join('|'),
+  choices: PodIPConnections.options,
+  help: "What becomes of TCP connections at the pod's own IP, where it does not keep that IP: Reset moves the pod without them. Left out: as the policy says, else Refuse.",
 };
 export const waitOptions = {
   wait: { type: 'boolean', help: 'Wait for the end, and show the progress.' },

@@ -96,10 +96,12 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
 
   it('makes a request, and shows a move until it has succeeded', async () => {
     await createPod('trainer');
-    const running = run('migrate', 'trainer', '--to', 'b', '--priority=-5', '--wait');
+    const given = ['--to', 'b', '--priority=-5', '--pod-ip-connections=Reset'];
+    const running = run('migrate', 'trainer', ...given, '--wait');
     const request = await requestFor('trainer');
     expect(request.spec).toMatchObject({
       ...{ podName: 'trainer', targetNodeName: 'b', dryRun: false, priority: -5 },
+      podIPConnections: 'Reset',
     });
     expect(request.metadata.name).toMatch(/^trainer-.{5}$/);
     await write(request, statuses.dumping);
@@ -190,9 +192,9 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
 
   it('explains what is in the way of a move, and leaves nothing behind', async () => {
     await createPod('stuck');
-    const running = run('explain', 'stuck');
+    const running = run('explain', 'stuck', '--pod-ip-connections', 'Reset');
     const request = await requestFor('stuck');
-    expect(request.spec.dryRun).toBe(true);
+    expect(request.spec).toMatchObject({ dryRun: true, podIPConnections: 'Reset' });
     const findings = [
       { reason: 'PodHasController', message: 'The pod belongs to Job j.' },
       { reason: 'UnsupportedObject', message: 'Process 41 (app) in container main uses io_uring.' },

@@ -13,6 +13,7 @@ import {
   type Resource,
 } from '../../kube/src/index.ts';
 import { CommandError, exitCodes, usageError, type ExitCode } from './exit-codes.ts';
+import { textIn, type Values } from './values.ts';
 
 export interface AnyRequest extends ApiObject {
   readonly kind: string;
@@ -51,6 +52,16 @@ export function requestNamed(text: string): RequestName {
 export const nameFor = (pod: string): { generateName: string } => ({
   generateName: `${pod.slice(0, 50).replace(/[^a-z0-9]+$/, '')}-`,
 });
+
+/** What `migrate` and a dry run ask for alike: part of a MigrationRequest's `spec`. */
+export function askedOf(values: Values): object {
+  const targetNodeName = textIn(values, 'to');
+  const podIPConnections = textIn(values, 'pod-ip-connections');
+  return {
+    ...(targetNodeName === undefined ? {} : { targetNodeName }),
+    ...(podIPConnections === undefined ? {} : { podIPConnections }),
+  };
+}
 
 export async function createRequest<T extends AnyRequest>(
   api: Client,

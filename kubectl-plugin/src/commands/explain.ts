@@ -4,10 +4,16 @@ import { bandwidthOf, connectionsText, summaryOf } from '../../../crds/src/index
 import type { Bytes, MigrationRequest, ObjectCounts } from '../../../crds/src/index.ts';
 import { migrationRequests, type Client, type Pod } from '../../../kube/src/index.ts';
 import { secondsIn, textIn } from '../values.ts';
-import { outputOption, waitOptions, type Command, type Invocation } from '../command.ts';
+import {
+  outputOption,
+  podIPConnectionsOption,
+  waitOptions,
+  type Command,
+  type Invocation,
+} from '../command.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import { duration, size, type Output } from '../output.ts';
-import { createRequest, follow, hasSucceeded, nameFor } from '../requests.ts';
+import { askedOf, createRequest, follow, hasSucceeded, nameFor } from '../requests.ts';
 import { podsNamed } from '../workloads.ts';
 
 /** The operator ends a dry run within a minute. */
@@ -23,6 +29,7 @@ export const explain: Command = {
   args: [{ name: 'POD|deploy/NAME|sts/NAME', names: 'workload', repeated: true }],
   options: {
     to: { type: 'string', value: 'NODE', help: 'Ask for a move to this node.', names: 'node' },
+    'pod-ip-connections': podIPConnectionsOption,
     keep: { type: 'boolean', help: 'Keep the request.' },
     timeout: { ...waitOptions.timeout, help: `Wait so long at most: ${WAIT_SECONDS} s.` },
     output: outputOption,
@@ -40,14 +47,14 @@ export const explain: Command = {
 export async function explainPods(invocation: Invocation, pods: readonly Pod[]): Promise<ExitCode> {
   const { values, output, cluster, signal } = invocation;
   const { api } = cluster();
-  const targetNodeName = textIn(values, 'to');
+  const asked = askedOf(values);
   const requests: MigrationRequest[] = [];
   try {
     for (const { metadata } of pods) {
       const { name, namespace } = metadata;
       const spec = {
         ...{ podName: name, dryRun: true, ttlSecondsAfterFinished: KEEP_SECONDS },
-        ...(targetNodeName === undefined ? {} : { targetNodeName }),
+        ...asked,
       };
       const request = { namespace, metadata: nameFor(name), spec };
       requests.push(await createRequest(api, migrationRequests, request, signal));

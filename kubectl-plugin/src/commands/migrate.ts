@@ -4,12 +4,13 @@ import { migrationRequests, type Pod } from '../../../kube/src/index.ts';
 import { priorityIn, textIn } from '../values.ts';
 import {
   outputOption,
+  podIPConnectionsOption,
   priorityOption,
   waitOptions,
   type Command,
   type Invocation,
 } from '../command.ts';
-import { createRequest, nameFor } from '../requests.ts';
+import { askedOf, createRequest, nameFor } from '../requests.ts';
 import { isWorkload, podsNamed } from '../workloads.ts';
 import { explainPods } from './explain.ts';
 import { finish, madeSoFar, nothing } from './waiting.ts';
@@ -28,6 +29,7 @@ export const migrate: Command = {
       names: 'node',
     },
     'dry-run': { type: 'boolean', help: 'Only say whether it can be moved. The same as explain.' },
+    'pod-ip-connections': podIPConnectionsOption,
     priority: priorityOption,
     ...waitOptions,
     output: outputOption,
@@ -65,11 +67,11 @@ async function migratePods(
 ): ReturnType<Command['run']> {
   const { values, cluster, signal } = invocation;
   const { api } = cluster();
-  const targetNodeName = textIn(values, 'to');
+  const asked = askedOf(values);
   const requests = await madeSoFar(invocation, pods, ({ metadata: { name, namespace } }) => {
     const spec = {
       podName: name,
-      ...(targetNodeName === undefined ? {} : { targetNodeName }),
+      ...asked,
       ...(priority === undefined ? {} : { priority }),
     };
     const request = { namespace, metadata: nameFor(name), spec };
