@@ -248,6 +248,46 @@ describe('the lane of make test', () => {
   });
 });
 
+describe('a run of the lane', () => {
+  const report = (status: string): string =>
+    JSON.stringify({ cases: [{ name: 'ledger-there-and-back', status, reason: '' }] });
+
+  /** The lane with a suite that ends with `status` and leaves a report; an older run has left one that has passed. */
+  const run = (text: string | undefined, status = 0) => {
+    writeFileSync(join(dir, 'report'), report('passed'));
+    if (text !== undefined) writeFileSync(join(dir, 'made'), text);
+    const fakes = `LANE_REPORT=${dir}/report; lane_obstacle() { :; }; shared_up() { :; }; make() { :; };
+      vm_snapshot_dir() { echo ${dir}; }; kind_down() { echo down; };
+      timeout() { cp ${dir}/made ${dir}/report 2>/dev/null || true; return ${status}; };`;
+    const said = shell(`${fakes} lane`, { KIND_ENGINE: 'vm' });
+    return [said.status === 0, said.stdout.split('\n')];
+  };
+
+  it('passes by what the report says, and ends the cluster', () => {
+    expect(run(report('passed'))).toEqual([true, ['down']]);
+  });
+
+  it.each([
+    ['has been skipped', report('skipped')],
+    ['is not in the report', JSON.stringify({ cases: [] })],
+    ['has a report that was cut', '{"cases": ['],
+    ['has left no report of this run', undefined],
+  ])('fails where the case %s, and ends the cluster', (_, text) => {
+    expect(run(text)).toEqual([
+      false,
+      [expect.stringMatching(/^not ok - ledger-there-and-back has not passed/), 'down'],
+    ]);
+  });
+
+  it('fails with the suite, and says when its time was over', () => {
+    expect(run(report('passed'), 1)).toEqual([false, ['down']]);
+    expect(run(report('passed'), 124)).toEqual([
+      false,
+      [expect.stringMatching(/^not ok - the lane has taken more/), 'down'],
+    ]);
+  });
+});
+
 describe('a cable', () => {
   it('is pulled at the other end of the node’s veth', () => {
     const fakes = `engine_exec() { echo 12; }; engine_run() { "$@"; };
