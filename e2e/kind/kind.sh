@@ -142,7 +142,9 @@ kind_down() {
 	engine_say_undo
 }
 
+# kind_env: on standard output what a shell is to run; what it is to know goes beside that.
 kind_env() {
+	[ -e "$READY" ] || log "no kind cluster is up: make kind-up starts one"
 	echo "export KUBECONFIG='$KIND/kubeconfig'"
 	echo "case :\$PATH: in *:'$KIND/bin':*) ;; *) export PATH='$KIND/bin':\$PATH ;; esac"
 }

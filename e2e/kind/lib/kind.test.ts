@@ -288,6 +288,25 @@ describe('a run of the lane', () => {
   });
 });
 
+describe('the environment', () => {
+  const script = `${top}/e2e/kind/kind.sh env`;
+
+  it('is what a shell evaluates, and puts kubectl in the path once', () => {
+    writeFileSync(join(dir, 'ready'), '');
+    const lines = `eval "$(${script})"; eval "$(${script})"; echo "$KUBECONFIG"; echo "$PATH"`;
+    const said = shell(lines);
+    const [kubeconfig, path = ''] = said.stdout.split('\n');
+    expect([said.status, said.stderr, kubeconfig]).toEqual([0, '', join(dir, 'kubeconfig')]);
+    expect(path.split(':').filter((one) => one === join(dir, 'bin'))).toHaveLength(1);
+  });
+
+  it('says beside that where no cluster is up', () => {
+    const said = shell(script);
+    expect([said.status, said.stderr]).toEqual([0, expect.stringContaining('make kind-up')]);
+    expect(said.stdout).not.toContain('make kind-up');
+  });
+});
+
 describe('a cable', () => {
   it('is pulled at the other end of the node’s veth', () => {
     const fakes = `engine_exec() { echo 12; }; engine_run() { "$@"; };
