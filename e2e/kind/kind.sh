@@ -73,6 +73,7 @@ kind_plan() {
 	published_require
 	engine_require
 	cluster_refuse_other
+	engine_say_vm
 	[ -z "$(deps_missing)" ] || steps+=(deps)
 	[ -d "$CHECKOUT/node_modules" ] || steps+=(npm)
 	mapfile -t lacking < <(cache_missing image-node image-workloads builder kubernetes etcd runc kind-kind kind-kubernetes \

@@ -93,6 +93,23 @@ describe('the engine', () => {
     expect(taken('6.16.3-bpo13')).toBe(true);
   });
 
+  it('is the VM by itself with what this machine lacks, and by request without a word', () => {
+    const said = (release: string, modinfo: string, env: Record<string, string> = {}): string => {
+      const fakes = `uname() { echo ${release}; }; modinfo() { ${modinfo}; }; ENGINE_DRIVER=${dir}/none;
+        docker() { return 1; }; podman() { return 1; };`;
+      const done = shell(`${fakes} engine_say_vm`, env);
+      expect(done.status).toBe(0);
+      return done.stderr;
+    };
+    expect(said('6.1.0-40-amd64', 'true')).toContain('kernel is 6.1.0-40-amd64');
+    expect(said('6.12.0-none', 'false')).toContain('no InfiniBand');
+    expect(said('6.12.0-none', 'true')).toContain('no headers');
+    expect(said('6.1.0-40-amd64', 'true', { KIND_ENGINE: 'vm' })).toBe('');
+    mkdirSync(join(dir, 'none/parameters'), { recursive: true });
+    writeFileSync(join(dir, 'none/parameters/fault'), '');
+    expect(said('6.1.0-40-amd64', 'true')).toContain('neither Docker nor Podman');
+  });
+
   it('of this machine is refused with another driver, and taken with Sealift’s in exclusive mode', () => {
     const fakes = `docker() { :; }; rdma() { echo netns exclusive; }; id() { echo 0; }; ENGINE_DRIVER=${dir}/rdma_rxe;`;
     mkdirSync(join(dir, 'rdma_rxe'));
