@@ -101,17 +101,26 @@ async function uninstall(context: CaseContext): Promise<void> {
     runtimeClass: null,
   });
   const left = await leaveRequests(context);
-  try {
+  await thenInstall(log, async () => {
     await waitUntilUnused();
     await uninstallSealift(log);
     await expectDeletable(namespace, left);
     const found = unexpected(before, await currentStates(nodes), log);
     expect(found.length === 0, `${found.length} things stay, first ${found[0] ?? ''}`);
     await expectUntouched(namespace, neighbour);
-  } finally {
-    // The cases after this one need it.
-    await installSealift(log);
+  });
+}
+
+/** The cases after this one need Sealift. @throws Error of the work first, with that of the install, if it fails too */
+async function thenInstall(log: CaseContext['log'], work: () => Promise<void>): Promise<void> {
+  const [worked] = await Promise.allSettled([work()]);
+  const [installed] = await Promise.allSettled([installSealift(log)]);
+  if (worked.status === 'rejected') {
+    if (installed.status === 'rejected')
+      log(`  and Sealift could not be installed again: ${String(installed.reason)}`);
+    throw worked.reason;
   }
+  if (installed.status === 'rejected') throw installed.reason;
 }
 
 export const cases: readonly Case[] = [

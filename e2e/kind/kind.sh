@@ -73,6 +73,7 @@ kind_plan() {
 	published_require
 	engine_require
 	cluster_refuse_other
+	engine_say_vm
 	[ -z "$(deps_missing)" ] || steps+=(deps)
 	[ -d "$CHECKOUT/node_modules" ] || steps+=(npm)
 	mapfile -t lacking < <(cache_missing image-node image-workloads builder kubernetes etcd runc kind-kind kind-kubernetes \
@@ -142,7 +143,9 @@ kind_down() {
 	engine_say_undo
 }
 
+# kind_env: on standard output what a shell is to run; what it is to know goes beside that.
 kind_env() {
+	[ -e "$READY" ] || log "no kind cluster is up: make kind-up starts one"
 	echo "export KUBECONFIG='$KIND/kubeconfig'"
 	echo "case :\$PATH: in *:'$KIND/bin':*) ;; *) export PATH='$KIND/bin':\$PATH ;; esac"
 }

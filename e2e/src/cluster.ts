@@ -65,6 +65,19 @@ export async function readyNodes(): Promise<string[]> {
 const TOOL_VERSIONS =
   '/opt/sealift/bin/runc --version | head -1; /opt/sealift/bin/criu --version | head -1';
 
+/** As helm knows it. In somebody's own cluster helm may have no part, or not be there. */
+async function sealiftVersion(): Promise<string | undefined> {
+  try {
+    const releases = JSON.parse(await helm('list', '-n', 'sealift', '-o', 'json')) as {
+      app_version: string;
+    }[];
+    return releases[0]?.app_version;
+  } catch (error) {
+    if (provider.chartValues !== undefined) throw error;
+    return undefined;
+  }
+}
+
 /** Versions for the report, from the first worker. What cannot be seen from outside is `unknown`. */
 export async function versions(): Promise<Record<string, string>> {
   const node = (await workers())[0];
@@ -74,16 +87,13 @@ export async function versions(): Promise<Record<string, string>> {
     ? await onNode(node.metadata.name, TOOL_VERSIONS)
     : '';
   const pick = (pattern: RegExp): string => pattern.exec(tools)?.[1] ?? 'unknown';
-  const sealift = JSON.parse(await helm('list', '-n', 'sealift', '-o', 'json')) as {
-    app_version: string;
-  }[];
   return {
     kernel: info.kernelVersion,
     criu: pick(/^Version: (\S+)/m),
     runc: pick(/^runc version (\S+)/m),
     containerd: info.containerRuntimeVersion.replace('containerd://', ''),
     kubernetes: info.kubeletVersion.replace(/^v/, ''),
-    sealift: sealift[0]?.app_version ?? 'unknown',
+    sealift: (await sealiftVersion()) ?? 'unknown',
     ...(await provider.versions()),
   };
 }

@@ -25,12 +25,27 @@ ENGINE_KERNEL=6.12
 # Sealift's driver has the parameter `fault`, the distribution's has not.
 ENGINE_DRIVER=/sys/module/rdma_rxe
 
-# engine_kernel: whether this machine's kernel has the driver, or can take it: it is one that the driver is for, has InfiniBand,
-# and headers to build the module for it.
-engine_kernel() {
+# engine_kernel_lacks: prints why this machine's kernel cannot take the driver, or nothing: it has the driver, or is one that the
+# driver is for, with InfiniBand, and headers to build the module for it.
+engine_kernel_lacks() {
 	[ ! -e "$ENGINE_DRIVER/parameters/fault" ] || return 0
-	case $(uname -r) in "$ENGINE_KERNEL".*) ;; *) return 1 ;; esac
-	[ -d "/lib/modules/$(uname -r)/build" ] && modinfo ib_core >/dev/null 2>&1
+	local release
+	release=$(uname -r)
+	case $release in
+	"$ENGINE_KERNEL".*) ;;
+	*) echo "its kernel is $release, and the driver is for $ENGINE_KERNEL" && return ;;
+	esac
+	modinfo ib_core >/dev/null 2>&1 || { echo "its kernel $release has no InfiniBand (module ib_core)" && return; }
+	[ -d "/lib/modules/$release/build" ] || echo "there are no headers of its kernel $release (/lib/modules/$release/build)"
+}
+engine_kernel() { [ -z "$(engine_kernel_lacks)" ]; }
+
+# engine_say_vm: why kind does not run on this machine's own engine, where nobody has asked for the VM.
+engine_say_vm() {
+	[ -z "${KIND_ENGINE:-}" ] && [ "$(engine)" = vm ] || return 0
+	local why
+	why=$(engine_kernel_lacks)
+	log "kind runs in a VM, as on this machine ${why:-neither Docker nor Podman answers}"
 }
 
 # engine_program: what takes Docker's command line.

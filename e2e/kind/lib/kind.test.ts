@@ -93,6 +93,23 @@ describe('the engine', () => {
     expect(taken('6.16.3-bpo13')).toBe(true);
   });
 
+  it('is the VM by itself with what this machine lacks, and by request without a word', () => {
+    const said = (release: string, modinfo: string, env: Record<string, string> = {}): string => {
+      const fakes = `uname() { echo ${release}; }; modinfo() { ${modinfo}; }; ENGINE_DRIVER=${dir}/none;
+        docker() { return 1; }; podman() { return 1; };`;
+      const done = shell(`${fakes} engine_say_vm`, env);
+      expect(done.status).toBe(0);
+      return done.stderr;
+    };
+    expect(said('6.1.0-40-amd64', 'true')).toContain('kernel is 6.1.0-40-amd64');
+    expect(said('6.12.0-none', 'false')).toContain('no InfiniBand');
+    expect(said('6.12.0-none', 'true')).toContain('no headers');
+    expect(said('6.1.0-40-amd64', 'true', { KIND_ENGINE: 'vm' })).toBe('');
+    mkdirSync(join(dir, 'none/parameters'), { recursive: true });
+    writeFileSync(join(dir, 'none/parameters/fault'), '');
+    expect(said('6.1.0-40-amd64', 'true')).toContain('neither Docker nor Podman');
+  });
+
   it('of this machine is refused with another driver, and taken with Sealift’s in exclusive mode', () => {
     const fakes = `docker() { :; }; rdma() { echo netns exclusive; }; id() { echo 0; }; ENGINE_DRIVER=${dir}/rdma_rxe;`;
     mkdirSync(join(dir, 'rdma_rxe'));
@@ -245,6 +262,65 @@ describe('the lane of make test', () => {
   it('says in a line that e2e/lanes.ts counts why it is skipped', () => {
     const said = shell('cache_missing() { echo $1; }; lane', { KIND_ENGINE: 'vm' });
     expect([said.status, said.stdout]).toEqual([0, expect.stringMatching(/^skipped: .*snapshot/)]);
+  });
+});
+
+describe('a run of the lane', () => {
+  const report = (status: string): string =>
+    JSON.stringify({ cases: [{ name: 'ledger-there-and-back', status, reason: '' }] });
+
+  /** The lane with a suite that ends with `status` and leaves a report; an older run has left one that has passed. */
+  const run = (text: string | undefined, status = 0) => {
+    writeFileSync(join(dir, 'report'), report('passed'));
+    if (text !== undefined) writeFileSync(join(dir, 'made'), text);
+    const fakes = `LANE_REPORT=${dir}/report; lane_obstacle() { :; }; shared_up() { :; }; make() { :; };
+      vm_snapshot_dir() { echo ${dir}; }; kind_down() { echo down; };
+      timeout() { cp ${dir}/made ${dir}/report 2>/dev/null || true; return ${status}; };`;
+    const said = shell(`${fakes} lane`, { KIND_ENGINE: 'vm' });
+    return [said.status === 0, said.stdout.split('\n')];
+  };
+
+  it('passes by what the report says, and ends the cluster', () => {
+    expect(run(report('passed'))).toEqual([true, ['down']]);
+  });
+
+  it.each([
+    ['has been skipped', report('skipped')],
+    ['is not in the report', JSON.stringify({ cases: [] })],
+    ['has a report that was cut', '{"cases": ['],
+    ['has left no report of this run', undefined],
+  ])('fails where the case %s, and ends the cluster', (_, text) => {
+    expect(run(text)).toEqual([
+      false,
+      [expect.stringMatching(/^not ok - ledger-there-and-back has not passed/), 'down'],
+    ]);
+  });
+
+  it('fails with the suite, and says when its time was over', () => {
+    expect(run(report('passed'), 1)).toEqual([false, ['down']]);
+    expect(run(report('passed'), 124)).toEqual([
+      false,
+      [expect.stringMatching(/^not ok - the lane has taken more/), 'down'],
+    ]);
+  });
+});
+
+describe('the environment', () => {
+  const script = `${top}/e2e/kind/kind.sh env`;
+
+  it('is what a shell evaluates, and puts kubectl in the path once', () => {
+    writeFileSync(join(dir, 'ready'), '');
+    const lines = `eval "$(${script})"; eval "$(${script})"; echo "$KUBECONFIG"; echo "$PATH"`;
+    const said = shell(lines);
+    const [kubeconfig, path = ''] = said.stdout.split('\n');
+    expect([said.status, said.stderr, kubeconfig]).toEqual([0, '', join(dir, 'kubeconfig')]);
+    expect(path.split(':').filter((one) => one === join(dir, 'bin'))).toHaveLength(1);
+  });
+
+  it('says beside that where no cluster is up', () => {
+    const said = shell(script);
+    expect([said.status, said.stderr]).toEqual([0, expect.stringContaining('make kind-up')]);
+    expect(said.stdout).not.toContain('make kind-up');
   });
 });
 
