@@ -304,6 +304,9 @@ export function jobSetSuite(cluster: () => Cluster): void {
         await running('js-follow', parts, async ({ w, names, status }) => {
           const [leader, follower] = names;
           const before = (await c.pod(follower)) as Pod;
+          await c.migrate('js-follow-dry', follower, { dryRun: true });
+          const findings = [expect.objectContaining({ reason: 'TargetRejected' }) as unknown];
+          await c.until(moves, 'js-follow-dry', { inspection: { findings } });
           await c.migrate('js-follow', follower);
           const { status: of } = await c.until(moves, 'js-follow', {
             ...ended('Failed'),
