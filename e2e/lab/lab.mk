@@ -6,7 +6,7 @@ BUILDER := e2e/lab/builder.sh
 # STEP NAME COMMAND...: with the progress display; V=1 shows all of the output.
 STEP := e2e/lab/step.sh
 
-.PHONY: lab-plan lab-deps lab-binaries lab-seed lab-up lab-down lab-env lab-load lab-ssh lab-status lab-logs lab-peer lab-clean builder
+.PHONY: lab-plan lab-deps lab-binaries lab-operators lab-seed lab-up lab-down lab-env lab-load lab-ssh lab-status lab-logs lab-peer lab-clean builder
 
 lab-plan: ## Say what has to be made first, and how long that usually takes
 	@$(LAB_SH) plan $(if $(filter-out lab-up lab-plan,$(MAKECMDGOALS)),driver native images)
@@ -16,6 +16,9 @@ lab-deps: ## Install what the lab needs on this machine (apt, root)
 
 lab-binaries: lab-deps
 	@$(LAB_SH) binaries
+
+lab-operators: lab-deps ## Build JobSet's, LeaderWorkerSet's and MPIJob's operators, for the tests that run them
+	@$(LAB_SH) operators
 
 lab-seed: lab-deps node_modules/.package-lock.json
 	@images/build.sh bases

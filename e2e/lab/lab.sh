@@ -3,7 +3,7 @@
 # The lab's commands; see README.md. lab.mk has a make target for most of them.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in config progress cache proc net pki binaries debian builder rootfs containerd accel control-plane node load snapshot deps report; do
+for part in config progress cache proc net pki binaries operators debian builder rootfs containerd accel control-plane node load snapshot deps report; do
 	# shellcheck source=/dev/null
 	. "$here/lib/$part.sh"
 done
@@ -117,6 +117,8 @@ case $command in
 plan) lab_plan "$@" ;;
 deps) deps_install ;;
 binaries) lock; binaries_up ;;
+# Not the lab's lock: the lab may run meanwhile.
+operators) mkdir -p "$LAB"; exec 8>"$LAB/operators.lock"; flock 8; operators_up ;;
 up) lab_up ;;
 down) lab_down ;;
 env) lab_env ;;

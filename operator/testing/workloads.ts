@@ -27,7 +27,7 @@ export interface Workload {
   readonly status?: Record<string, unknown>;
 }
 
-function resource(apiVersion: string, kind: string, plural: string): Resource<Workload> {
+export function resource(apiVersion: string, kind: string, plural: string): Resource<Workload> {
   return { apiVersion, kind, plural, namespaced: true, parse: (json) => json as Workload };
 }
 export const deployments = resource('apps/v1', 'Deployment', 'deployments');

@@ -21,6 +21,7 @@ progress_table() {
 		kubernetes|540|control plane, kubelet, kubectl, Multus and helm|Go modules, then the compiler
 		etcd|45|etcd|Go modules, then the compiler
 		runc|55|runc|Go modules, then the compiler
+		operators|240|operators of JobSets, LeaderWorkerSets and MPIJobs|Go modules, then the compiler
 		node-tree|150|the nodes' Debian tree with their kernel|the package mirror
 		node-disk|45|the nodes' disk with their images|this machine's disk
 		snapshot|240|first boot of both nodes, kept as a snapshot|the emulated nodes
