@@ -298,48 +298,21 @@ export function jobSetSuite(cluster: () => Cluster): void {
         }
       });
 
-      it('is refused by the webhook, and left alone, unless it has index 0', async ({ skip }) => {
+      it('is refused by name, and left alone, whatever its index', async ({ skip }) => {
         needs(skip);
         const c = cluster();
-        await running('js-follow', parts, async ({ w, names, status }) => {
-          const [leader, follower] = names;
-          const before = (await c.pod(follower)) as Pod;
-          await c.migrate('js-follow-dry', follower, { dryRun: true });
-          const findings = [expect.objectContaining({ reason: 'TargetRejected' }) as unknown];
-          await c.until(moves, 'js-follow-dry', { inspection: { findings } });
-          await c.migrate('js-follow', follower);
-          const { status: of } = await c.until(moves, 'js-follow', {
-            ...ended('Failed'),
-            ...failed('TargetRejected'),
-          });
-          // The target belongs to its namespace until the hold, and the webhook wants pods of one Job.
-          const told = of.conditions?.find((one) => one.type === 'Succeeded')?.message;
-          expect(told).toMatch(/vpod.kb.io.* follower pod owner UID .* != leader pod owner UID/);
-          await c.untouched(before);
-          expect(w.names).toEqual(new Set([leader, follower]));
+        await running('js-own', parts, async ({ w, names, status }) => {
+          for (const [index, name] of names.entries()) {
+            const before = (await c.pod(name)) as Pod;
+            await c.migrate(`js-own-${index}`, name);
+            await c.until(moves, `js-own-${index}`, {
+              ...ended('Failed'),
+              ...failed('UnsupportedPod'),
+            });
+            await c.untouched(before);
+          }
+          expect(w.names).toEqual(new Set(names));
           expect(await status()).toMatchObject(counts({ ready: 1, failed: 0 }));
-        });
-      });
-
-      it('moves with index 0, and until it is made anew the webhook lets no other pod of the Job be', async ({
-        skip,
-      }) => {
-        needs(skip);
-        const c = cluster();
-        await running('js-lead', parts, async ({ w, names }) => {
-          const [leader, follower] = names;
-          const target = await move(c, 'js-lead', leader, 'Failed');
-          await eventually(() => jobOf('js-lead')()).toMatchObject({ status: { ready: 2 } });
-          await ends(follower, 'Failed');
-          // The webhook takes a pod's name without its last part for `<job>-<index>`.
-          await eventually(() => operator().log).toMatch(
-            /expected 1 leader pod \(js-lead-w-0-0\), but got 0/,
-          );
-          expect(w.names, 'nothing was made in its place').toEqual(new Set([...names, target]));
-          await ends(target, 'Failed');
-          await expect.poll(() => w.activeOf('js-lead-w-0').length, { timeout: 90_000 }).toBe(2);
-          const again = namesOf(w, 'js-lead-w-0');
-          expect(w.names).toEqual(new Set([...names, target, ...again]));
         });
       });
     });

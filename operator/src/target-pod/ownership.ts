@@ -58,6 +58,6 @@ export function ownersAfterMove({ metadata }: Pod): readonly OwnerReference[] {
 }
 
 /** The controller of a pod. */
-export function controllerOf({ metadata }: Pod): OwnerReference | undefined {
+export function controllerOf({ metadata }: Pick<Pod, 'metadata'>): OwnerReference | undefined {
   return metadata.ownerReferences.find((one) => one.controller === true);
 }

@@ -28,6 +28,13 @@ const volume = { name: 'pv', kind: 'csi' };
 const claims = new Map([
   ['c', { accessModes: ['ReadWriteOnce'], volumeMode: 'Filesystem', volume }],
 ]);
+const ownDomain = { 'alpha.jobset.sigs.k8s.io/exclusive-topology': 'example.org/rack' };
+/** The second worker by its name, of whose MPIJob the launcher is worker 0 or none. */
+const mpiWorker = (index: string) => ({
+  name: 'train-worker-1',
+  labels: { 'training.kubeflow.org/replica-index': index },
+  ownerReferences: [{ kind: 'MPIJob', name: 'train', controller: true }],
+});
 
 describe('refusePod', () => {
   it.each<[string, PodParts]>([
@@ -139,6 +146,18 @@ describe('refusePod', () => {
       'UnsupportedPod',
       /spark-role=driver: .*executors/,
       { metadata: { labels: { 'spark-role': 'driver' } } },
+    ],
+    [
+      'a pod of a JobSet that has its topology domain to itself',
+      'UnsupportedPod',
+      /domain example.org\/rack of a JobSet to itself/,
+      { metadata: { annotations: ownDomain } },
+    ],
+    [
+      'a worker of an MPIJob whose launcher is a worker',
+      'UnsupportedPod',
+      /worker 2 of an MPIJob .*runLauncherAsWorker/,
+      { metadata: mpiWorker('2') },
     ],
     ['a pending pod', 'PodNotRunning', /Pending/, { status: { phase: 'Pending' } }],
     ['a pod that has completed', 'PodNotRunning', /Succeeded/, { status: { phase: 'Succeeded' } }],
@@ -274,6 +293,15 @@ describe('refusePod', () => {
       reason,
       message: expect.stringMatching(text) as string,
     });
+  });
+});
+
+describe('a pod of a controller of another project', () => {
+  it('is taken where its move harms no other pod', () => {
+    const selected = { ...ownDomain, 'alpha.jobset.sigs.k8s.io/node-selector': 'true' };
+    for (const metadata of [{ annotations: selected }, mpiWorker('1')]) {
+      expect(refusePod(pod({ metadata }), 'p', NOW)).toBeUndefined();
+    }
   });
 });
 

@@ -10,7 +10,7 @@ import {
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../refusal.ts';
 import { refuseHostName } from './host-name.ts';
-import { namesRequest } from './ownership.ts';
+import { controllerOf, namesRequest } from './ownership.ts';
 import { noVolumeFacts, volumeRefusals, type VolumeFacts } from './volume-rules.ts';
 
 /**
@@ -203,12 +203,32 @@ const tied: readonly { readonly label: string; readonly value?: string; readonly
   },
 ];
 
-function* tieRefusals({ metadata }: Pod): Generator<Refusal> {
+function* tieRefusals(pod: Pod): Generator<Refusal> {
+  const { metadata } = pod;
   for (const { label, value, why } of tied) {
     const found = metadata.labels[label];
     if (found === undefined || (value ?? found) !== found) continue;
     yield { reason: 'UnsupportedPod', message: `The pod has the label ${label}=${found}: ${why}` };
   }
+  const message = topologyProblem(pod) ?? workerProblem(pod);
+  if (message !== undefined) yield { reason: 'UnsupportedPod', message };
+}
+
+/** JobSet's webhook wants all pods of such a Job to belong to the Job, and finds the first by its name. */
+function topologyProblem({ metadata }: Pod): string | undefined {
+  const [domain, selector] = ['exclusive-topology', 'node-selector'].map(
+    (name) => metadata.annotations[`alpha.jobset.sigs.k8s.io/${name}`],
+  );
+  if (domain === undefined || selector !== undefined) return undefined;
+  return `The pod's Job has the topology domain ${domain} of a JobSet to itself (annotation alpha.jobset.sigs.k8s.io/exclusive-topology): JobSet's webhook refuses most targets, and after a move of its first pod it lets no pod of the Job be made. Sealift does not migrate such pods.`;
+}
+
+/** The operator of an MPIJob whose launcher is worker 0 deletes workers by counts that begin one later than their names. */
+function workerProblem({ metadata }: Pod): string | undefined {
+  const { 'training.kubeflow.org/replica-index': index } = metadata.labels;
+  const isWorker = controllerOf({ metadata })?.kind === 'MPIJob';
+  if (!isWorker || index === undefined || metadata.name.endsWith(`-${index}`)) return undefined;
+  return `The pod is worker ${index} of an MPIJob whose launcher is a worker, too (runLauncherAsWorker): in the middle of a move its operator counts one worker too many, and deletes another one. Sealift does not migrate such pods.`;
 }
 
 function* shapeRefusals(pod: Pod): Generator<Refusal> {
