@@ -20,7 +20,7 @@ import {
 } from '../../kube/src/index.ts';
 import { Gates } from './callers/gates.ts';
 import {
-  isTargetOf,
+  requestOf,
   RequestLookup,
   type Handover,
   type HandoverKind,
@@ -149,9 +149,7 @@ export class Agent {
   /** The request that names the pod as its target. */
   #requestFor(pod: Pod): RequestName | undefined {
     for (const { kind, informer } of this.#targets) {
-      const request = informer
-        .list()
-        .find((one) => one.metadata.namespace === pod.metadata.namespace && isTargetOf(pod, one));
+      const request = requestOf(pod, informer.list());
       if (request) return { kind, key: keyOf(request) };
     }
     return undefined;

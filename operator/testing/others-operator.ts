@@ -47,6 +47,21 @@ export const starts = {
   },
 } as const satisfies Record<string, Start>;
 
+const wanted = new URL('../../e2e/lab/go/operators/go.mod', import.meta.url);
+
+/** Why tests with it cannot run, by the directory of the API server's programs; undefined: they can. */
+export const lackOf =
+  ({ name }: Start) =>
+  (directory: string): string | undefined => {
+    const at = (file: string): string => join(directory, 'operators', file);
+    const [program, modules] = [at(name), at('go.mod')] as const;
+    const how = 'make lab-operators builds it';
+    if (!existsSync(program)) return `no operators/${name} beside the API server: ${how}`;
+    const isOther =
+      !existsSync(modules) || readFileSync(modules, 'utf8') !== readFileSync(wanted, 'utf8');
+    return isOther ? `operators/${name} is of another version than go.mod says: ${how}` : undefined;
+  };
+
 type Webhooks = Manifest & { webhooks: { clientConfig: { service?: { path: string } } }[] };
 
 /** One for the suite that calls this: it runs from the first test to the last, if its program is there. */
@@ -83,8 +98,6 @@ export class OthersOperator {
   /** Why a test that needs it is skipped; undefined: it runs. */
   get lack(): string | undefined {
     const { name, port } = this.#start;
-    if (!existsSync(this.#path))
-      return `no operators/${name} beside the API server: make lab-operators builds it`;
     return this.#isTaken ? `port ${port}, which ${name} needs, is taken` : undefined;
   }
 

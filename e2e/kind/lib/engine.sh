@@ -42,7 +42,7 @@ engine_kernel() { [ -z "$(engine_kernel_lacks)" ]; }
 
 # engine_say_vm: why kind does not run on this machine's own engine, where nobody has asked for the VM.
 engine_say_vm() {
-	[ -z "${KIND_ENGINE:-}" ] && [ "$(engine)" = vm ] || return 0
+	[ -z "${KIND_ENGINE:-}" ] && [ ! -e "$KIND/engine" ] && [ "$(engine)" = vm ] || return 0
 	local why
 	why=$(engine_kernel_lacks)
 	log "kind runs in a VM, as on this machine ${why:-neither Docker nor Podman answers}"

@@ -7,6 +7,11 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <string>
 
 #include "arguments.h"
 #include "descriptor.h"
@@ -49,16 +54,23 @@ Napi::Value MakeCharDevice(const Napi::CallbackInfo& info) {
   uint32_t major = NumberArgument(info, 1, "major", 4095);
   uint32_t minor = NumberArgument(info, 2, "minor", 1048575);
   return PromiseDone(info.Env(), "", [=] {
+    static std::atomic<unsigned> made;
     dev_t number = makedev(major, minor);
     struct stat status;
-    if (stat(path.c_str(), &status) == 0) {
-      if (S_ISCHR(status.st_mode) && status.st_rdev == number) return;
-      if (unlink(path.c_str()) < 0) throw Failure::FromErrno(errno, "remove " + path);
-    }
-    if (mknod(path.c_str(), S_IFCHR | 0600, number) < 0)
+    if (stat(path.c_str(), &status) == 0 && S_ISCHR(status.st_mode) &&
+        status.st_rdev == number && (status.st_mode & 0777) == 0666)
+      return;
+    // Under a name of its own first: another call may make the same node, and containers see no half of it.
+    std::string own = path + "." + std::to_string(getpid()) + "." + std::to_string(made++);
+    (void)unlink(own.c_str());
+    if (mknod(own.c_str(), S_IFCHR | 0600, number) < 0)
       throw Failure::FromErrno(errno, "make device node " + path);
     // As udev makes uverbs nodes; mknod() alone would obey the umask.
-    if (chmod(path.c_str(), 0666) < 0) throw Failure::FromErrno(errno, "open up " + path);
+    if (chmod(own.c_str(), 0666) < 0 || rename(own.c_str(), path.c_str()) < 0) {
+      int error = errno;
+      (void)unlink(own.c_str());
+      throw Failure::FromErrno(error, "open up " + path);
+    }
   });
 }
 

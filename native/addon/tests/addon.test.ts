@@ -3,7 +3,15 @@
 // device nodes, and the code of each failure. tests/driver.ts is for the rest.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -195,6 +203,20 @@ describe.runIf(built)('on the host', () => {
     const stat = statSync(node);
     expect([stat.isCharacterDevice(), stat.rdev, stat.mode & 0o777]).toEqual([true, 0x103, 0o666]);
     expect(await code(addon.makeCharDevice(node, 4096, 0))).toBe('BadArgument');
+    chmodSync(node, 0o600);
+    await addon.makeCharDevice(node, 1, 3);
+    expect(statSync(node).mode & 0o777, 'an agent died before it had opened it up').toBe(0o666);
+  });
+
+  it.runIf(root)('makes the same device node for several at once', async () => {
+    const folder = mkdtempSync(join(directory, 'nodes-'));
+    const node = join(folder, 'null');
+    for (let round = 0; round < 200; round++) {
+      const minor = round % 2 === 0 ? 3 : 5;
+      await Promise.all([1, 2, 3, 4].map(() => addon.makeCharDevice(node, 1, minor)));
+      expect(statSync(node).rdev).toBe(0x100 + minor);
+    }
+    expect(readdirSync(folder)).toEqual(['null']);
   });
 
   it.runIf(root)('counts the System V IPC objects of a namespace, and of no other', async () => {

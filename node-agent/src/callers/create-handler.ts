@@ -69,7 +69,8 @@ export class CreateHandler {
       );
     }
     if (decision === 'Aborted') throw abortedError();
-    await this.#parts.editor.checkDevices(request.bundle);
+    const netns = await this.#parts.editor.netns(request.bundle);
+    if (netns !== undefined) await this.#parts.editor.checkDevices(request.bundle, netns);
     const answer = readHoldAnswer(pod.metadata.annotations);
     const containers = startOrder(pod);
     await this.#parts.recordWaiting(target, pod, request);

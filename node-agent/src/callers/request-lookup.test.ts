@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose target a pod is. Every user who may create pods in a namespace may write the annotations.
 import { describe, expect, it } from 'vitest';
-import { podConditions } from '../../../crds/src/index.ts';
+import { annotations, podConditions } from '../../../crds/src/index.ts';
 import { migrationRequests, Pod, pods } from '../../../kube/src/index.ts';
 import { MemoryApi } from '../testing/api.ts';
 import {
@@ -12,7 +12,7 @@ import {
   REQUEST_UID,
   TARGET_UID,
 } from '../testing/objects.ts';
-import { RequestLookup } from './request-lookup.ts';
+import { requestOf, RequestLookup } from './request-lookup.ts';
 
 const OTHER_UID = '44444444-4444-4444-8444-444444444444';
 const claims = {
@@ -58,6 +58,21 @@ describe('the request whose target a pod is', () => {
     expect(await lookup.targetRequest(made), 'the operator made it').toMatchObject(named);
     api.put(migrationRequests, migration(target(TARGET_UID)));
     expect(await lookup.targetRequest(made), 'the informer was behind').toBeUndefined();
+  });
+
+  it('is the one that made the pod, and not an earlier one that had its name for a target never made', () => {
+    const readinessGates = [{ conditionType: podConditions.committed }];
+    const moved = pod('app-2', TARGET_UID, { [annotations.requestUid]: REQUEST_UID });
+    const landed = Pod.parse({ ...moved, spec: { ...moved.spec, readinessGates } });
+    const early = migration(target(), { name: 'early', uid: OTHER_UID });
+    expect(requestOf(landed, [early])).toBeUndefined();
+    const mute = Pod.parse({ ...landed, metadata: { ...landed.metadata, annotations: {} } });
+    for (const all of [
+      [early, migration()],
+      [migration(), early],
+    ]) {
+      for (const one of [landed, mute]) expect(requestOf(one, all)?.metadata.name).toBe('move');
+    }
   });
 
   it.each([

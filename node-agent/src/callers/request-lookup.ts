@@ -141,15 +141,25 @@ export class RequestLookup {
  * Whether the request names this pod as its target. Every user who may create pods may write the annotation. Before the
  * operator has recorded the target's UID, only it can have made a target of that name: it records a name before it creates the
  * pod, and refuses a pod of that name that it did not make. A request that was aborted before that keeps the name, which
- * a controller may give to a pod of its own then. So such a pod has to look like a target, too: by the annotation, or by the
- * readiness gate, which nobody can take away from a pod that exists.
+ * a controller may give to a pod of its own then. So such a pod has to look like a target, too: by the annotation, or, if that is
+ * gone, by the readiness gate, which nobody can take away from a pod that exists.
  */
 export function isTargetOf({ metadata, spec }: Pod, request: Handover): boolean {
   const target = request.status?.target;
   if (target?.podName !== metadata.name) return false;
   if (target.podUID !== undefined) return target.podUID === metadata.uid;
-  if (metadata.annotations[annotations.requestUid] === request.metadata.uid) return true;
+  // A moved pod keeps gate and annotation for ever, and may have the name that another, aborted request has recorded.
+  const made = metadata.annotations[annotations.requestUid];
+  if (made !== undefined) return made === request.metadata.uid;
   return spec.readinessGates.some((one) => one.conditionType === podConditions.committed);
+}
+
+/** The one of these requests that names the pod as its target. One that has recorded its UID comes first. */
+export function requestOf<T extends Handover>(pod: Pod, requests: readonly T[]): T | undefined {
+  const own = requests.filter(
+    (one) => one.metadata.namespace === pod.metadata.namespace && isTargetOf(pod, one),
+  );
+  return own.find((one) => one.status?.target?.podUID !== undefined) ?? own[0];
 }
 
 /** Names of a running pod's containers in the order in which the kubelet starts them: sidecars first. Pure. */

@@ -226,8 +226,9 @@ function topologyProblem({ metadata }: Pod): string | undefined {
 /** The operator of an MPIJob whose launcher is worker 0 deletes workers by counts that begin one later than their names. */
 function workerProblem({ metadata }: Pod): string | undefined {
   const { 'training.kubeflow.org/replica-index': index } = metadata.labels;
-  const isWorker = controllerOf({ metadata })?.kind === 'MPIJob';
-  if (!isWorker || index === undefined || metadata.name.endsWith(`-${index}`)) return undefined;
+  const [, number] = /-worker-(\d+)$/.exec(metadata.name) ?? [];
+  const isWorker = controllerOf({ metadata })?.kind === 'MPIJob' && number !== undefined;
+  if (!isWorker || index !== String(Number(number) + 1)) return undefined;
   return `The pod is worker ${index} of an MPIJob whose launcher is a worker, too (runLauncherAsWorker): in the middle of a move its operator counts one worker too many, and deletes another one. Sealift does not migrate such pods.`;
 }
 

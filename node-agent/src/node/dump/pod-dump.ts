@@ -7,7 +7,7 @@ import { packApiVolumes } from '../files/api-volumes.ts';
 import { packPodFiles } from '../files/pod-files.ts';
 import type { Container } from '../runtime/containers.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
-import { MANIFEST_VERSION, type ManifestHeader } from '../transfer/manifest.ts';
+import { MANIFEST_VERSION, RDMA_CM_VERSION, type ManifestHeader } from '../transfer/manifest.ts';
 import type { AheadDumps } from './ahead-dumps.ts';
 import { dumpContainers, type Dumped, type DumpOf, type DumpParts } from './container-dump.ts';
 import { flushSharedMounts } from './shared-files.ts';
@@ -80,7 +80,7 @@ export async function dumpPod(
   const { containers, objects } = dumped;
   const bytes = { ...dumped.bytes, rootfs: files.bytes };
   const header: ManifestHeader = {
-    version: MANIFEST_VERSION,
+    version: containers.some((one) => one.rdmaCm) ? RDMA_CM_VERSION : MANIFEST_VERSION,
     id,
     createdAt: new Date().toISOString(),
     ...versions,

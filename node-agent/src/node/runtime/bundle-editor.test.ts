@@ -69,7 +69,11 @@ it('is refused where the node has no connection manager, also before it is resto
     message: expect.stringContaining('rdma_ucm') as unknown,
   };
   await expect(given(asks)).rejects.toMatchObject(refused);
-  await expect(editor().checkDevices('/bundle')).rejects.toMatchObject(refused);
-  await bundle({});
-  await editor().checkDevices('/bundle');
+  const check = (devices = [uverbs]) => editor(devices).checkDevices('/bundle', '/run/netns/x');
+  await expect(check()).rejects.toMatchObject(refused);
+  await check([]);
+  for (const other of [{}, { 'sealift.dev/rdma-cm': 'yes' }]) {
+    await bundle(other);
+    await check();
+  }
 });

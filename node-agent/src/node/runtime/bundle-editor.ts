@@ -79,12 +79,15 @@ export class BundleEditor {
   }
 
   /**
-   * Says of a container that will be restored what `addDevices` would say then, in the pause.
+   * Says of a container that will be restored what `addDevices` would say of it in the pause. The images, which are not here
+   * yet, say what it gets; the annotation says the same, unless somebody has changed it since the container was made.
    * @param bundle directory on the host
-   * @throws AgentError BadBundle, BadAnnotation, DriverMissing
+   * @throws AgentError BadBundle, DriverMissing
    */
-  async checkDevices(bundle: string): Promise<void> {
-    if (wantsRdmaCm(await readSpec(this.#host.path(bundle)))) await rdmaCm(this.#host);
+  async checkDevices(bundle: string, netns: string): Promise<void> {
+    const spec = await readSpec(this.#host.path(bundle));
+    if (spec.annotations[annotations.rdmaCm] !== 'true') return;
+    if (await this.#driver.uverbs(netns)) await rdmaCm(this.#host);
   }
 }
 

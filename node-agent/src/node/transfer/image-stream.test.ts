@@ -14,7 +14,7 @@ import {
   digestOf,
   formatManifest,
   MANIFEST_NAME,
-  MANIFEST_VERSION,
+  RDMA_CM_VERSION,
   type Manifest,
   type ManifestHeader,
 } from './manifest.ts';
@@ -170,7 +170,7 @@ describe('packing', () => {
     });
     const other: [Head, string] = [
       { name: MANIFEST_NAME },
-      JSON.stringify({ version: MANIFEST_VERSION + 1 }),
+      JSON.stringify({ version: RDMA_CM_VERSION + 1 }),
     ];
     await expect(build([other])).rejects.toMatchObject({ code: 'ImageVersion' });
   });
