@@ -39,6 +39,15 @@ describe('a restore', () => {
     expect(await outcome()).toBe('Restoring');
   });
 
+  it.each(['', '\0\0\0'])(
+    'has not ended if the node lost its power before its report: %j',
+    async (lost) => {
+      await report(lost);
+      expect(await outcome()).toBe('Restoring');
+      expect(await readReport(join(workPath, RESTORE_REPORT))).toBeUndefined();
+    },
+  );
+
   it('has ended when its report says so', async () => {
     await report('{"state":"detached"}\n');
     expect(await outcome()).toBe('Detached');
@@ -72,7 +81,7 @@ describe('a restore', () => {
     },
   );
 
-  it.each(['', '{"state":', '{"state":"elsewhere"}', '[]', '{"state":"opened"}'])(
+  it.each(['{"state":', '{"state":"elsewhere"}', '[]', '{"state":"opened"}'])(
     'of which the report says %j is not guessed at',
     async (text) => {
       await report(text);

@@ -46,12 +46,13 @@ const pluginCodes: Record<string, { code: AgentCode; message: (text: string) => 
 
 /**
  * @param file as the agent sees it
- * @returns undefined if there is no such file
+ * @returns undefined if there is no such file, or nothing in it: nobody syncs it in the pause, so a loss of power may leave the
+ * name alone. What it was about has ended then
  * @throws AgentError RuntimeFailed for a file that is no report: it does not say what has run
  */
 export async function readReport(file: string): Promise<CriuReport | undefined> {
   const text = await textOf(file);
-  if (text === undefined) return undefined;
+  if (text === undefined || /^\0*$/.test(text)) return undefined;
   try {
     return report.parse(JSON.parse(text));
   } catch (cause) {
