@@ -15,11 +15,11 @@ const REOPEN =
   'grep -q hca_id /tmp/out && echo opened || { echo failed; cat /tmp/out; }; fi; sleep 0.5; done';
 
 /** Takes one connection of librdmacm's after another. */
-const ACCEPT = 'while :; do ib_send_lat -R -F -n 5 >/dev/null 2>&1; done';
+const ACCEPT = 'while :; do timeout 30 ib_send_lat -R -F -n 5 >/dev/null 2>&1; done';
 
-/** Connects by librdmacm. The server may be between two connections. */
+/** Connects by librdmacm. The server may be between two connections, and perftest stands still now and then (docs/hardening.md). */
 const connect = (server: string): string =>
-  `for i in 1 2 3 4 5 6; do ib_send_lat -R -F -n 5 ${server} > /tmp/cm 2>&1 && echo connected && break; sleep 1; done; cat /tmp/cm`;
+  `for i in 1 2 3 4 5 6; do timeout 15 ib_send_lat -R -F -n 5 ${server} > /tmp/cm 2>&1 && echo connected && break; sleep 1; done; cat /tmp/cm`;
 
 /** The kernel's name of the pod's device, and the names in the container. */
 const NAMES =
