@@ -264,7 +264,8 @@ function credentials(directory: string, server: string, token: string): string {
   return path;
 }
 
-async function freePort(): Promise<number> {
+/** A TCP port of loopback that nobody listens at. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;

@@ -8,7 +8,15 @@ import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
 import { suiteControllerManager } from './controller-manager.ts';
 import { created, prepared } from './moving.ts';
-import { containersEnded, failOnce, jobs, move, podTemplate, Workloads } from './workloads.ts';
+import {
+  completes,
+  containersEnded,
+  failOnce,
+  jobs,
+  move,
+  podTemplate,
+  Workloads,
+} from './workloads.ts';
 
 const moves = migrationRequests;
 
@@ -46,17 +54,6 @@ export function jobSuite(cluster: () => Cluster): void {
     const statusOf = (name: string) => async (): Promise<unknown> =>
       (await cluster().find(jobs, name))?.status;
 
-    const completes = async (name: string): Promise<void> => {
-      const c = cluster();
-      const pod = await c.pod(name);
-      const terminated = { exitCode: 0, reason: 'Completed' };
-      const containerStatuses = pod?.spec.containers.map((one) => ({
-        ...{ name: one.name, ready: false, restartCount: 0, image: 'x', imageID: '' },
-        state: { terminated },
-      }));
-      const conditions = [{ type: 'Ready', status: 'False', reason: 'PodCompleted' }];
-      await c.podStatus(name, { phase: 'Succeeded', conditions, containerStatuses });
-    };
     const condition = (type: string, reason?: string): object => ({
       conditions: expect.arrayContaining([
         expect.objectContaining({ type, status: 'True', ...(reason ? { reason } : {}) }),
@@ -93,9 +90,9 @@ export function jobSuite(cluster: () => Cluster): void {
           await eventually(statusOf(name)).toMatchObject({ active: 2, ready: 2 });
           expect(Math.min(...activeSince(w, name))).toBe(2);
           expect(await statusOf(name)()).not.toHaveProperty('failed');
-          await completes(two);
+          await completes(c, two);
           await eventually(statusOf(name)).toMatchObject({ active: 1, succeeded: 1 });
-          await completes(second);
+          await completes(c, second);
           const counted = mode === 'Indexed' ? { completedIndexes: '0,1' } : {};
           await eventually(statusOf(name)).toMatchObject({
             ...{ succeeded: 2, ...counted },
@@ -127,7 +124,7 @@ export function jobSuite(cluster: () => Cluster): void {
         const kept = (await c.pod(first))?.metadata;
         expect(kept?.ownerReferences).toEqual(ownerReferences);
         expect(kept?.finalizers).toEqual(own);
-        for (const one of names) await completes(one);
+        for (const one of names) await completes(c, one);
         await eventually(statusOf('back')).toMatchObject({
           succeeded: 2,
           ...condition('Complete'),
@@ -177,7 +174,7 @@ export function jobSuite(cluster: () => Cluster): void {
       await running('early-end', 'NonIndexed', async (w, names) => {
         const [first = ''] = names;
         const target = await prepared(c, 'early-end', first);
-        for (const one of names) await completes(one);
+        for (const one of names) await completes(c, one);
         await c.until(moves, 'early-end', { ...ended('Failed'), ...failed('PodCompleted') });
         expect(await c.pod(target)).toBeUndefined();
         await eventually(statusOf('early-end')).toMatchObject({

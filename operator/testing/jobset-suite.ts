@@ -11,9 +11,11 @@ import { prepared } from './moving.ts';
 import { starts, suiteOperator } from './others-operator.ts';
 import {
   committed,
+  completes,
   containersEnded,
   jobs,
   move,
+  podsLeft,
   podTemplate,
   resource,
   Workloads,
@@ -94,22 +96,9 @@ export function jobSetSuite(cluster: () => Cluster): void {
         w.activeOf(job).find((one) => indexOf(one) === index)?.metadata.name ?? '';
       return [of('0'), of('1')];
     };
-    const left = async (name: string): Promise<string[]> => {
-      const { items } = await cluster().client.list(pods, { labelSelector: `app=${name}` });
-      return items.map((one) => pods.parse(one).metadata.name).sort();
-    };
-    const ends = async (name: string, phase: 'Succeeded' | 'Failed'): Promise<void> => {
-      const c = cluster();
-      if (phase === 'Failed') return containersEnded(c, name, phase);
-      const pod = await c.pod(name);
-      const terminated = { exitCode: 0, reason: 'Completed' };
-      const containerStatuses = pod?.spec.containers.map((one) => ({
-        ...{ name: one.name, ready: false, restartCount: 0, image: 'x', imageID: '' },
-        state: { terminated },
-      }));
-      const conditions = [{ type: 'Ready', status: 'False', reason: 'PodCompleted' }];
-      await c.podStatus(name, { phase, conditions, containerStatuses });
-    };
+    const left = (name: string): Promise<string[]> => podsLeft(cluster(), name);
+    const ends = (name: string, phase: 'Succeeded' | 'Failed'): Promise<void> =>
+      phase === 'Failed' ? containersEnded(cluster(), name, phase) : completes(cluster(), name);
     const jobOf = (name: string) => () => cluster().find(jobs, `${name}-w-0`);
     /** What a JobSet, its Service and its peers know a pod by. */
     const identityOf = async (name: string): Promise<object> => {

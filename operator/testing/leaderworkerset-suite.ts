@@ -7,7 +7,7 @@ import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
 import { suiteControllerManager } from './controller-manager.ts';
 import { starts, suiteOperator } from './others-operator.ts';
-import { podTemplate, resource, statefulSets, Workloads } from './workloads.ts';
+import { podsLeft, podTemplate, resource, statefulSets, Workloads } from './workloads.ts';
 
 const moves = migrationRequests;
 const sets = resource('leaderworkerset.x-k8s.io/v1', 'LeaderWorkerSet', 'leaderworkersets');
@@ -45,10 +45,7 @@ export function leaderWorkerSetSuite(cluster: () => Cluster): void {
         await by(w);
       } finally {
         await c.client.delete(sets, 'default', name).catch(() => undefined);
-        await eventually(async () => {
-          const { items } = await c.client.list(pods, { labelSelector: `app=${name}` });
-          return items.length;
-        }).toBe(0);
+        await eventually(() => podsLeft(c, name)).toEqual([]);
         await w.stop();
       }
     }

@@ -3,12 +3,21 @@
 // controllers, and the chart's policy that reserves names.
 import { describe, expect, it } from 'vitest';
 import { labels } from '../../crds/src/index.ts';
-import { isNotFound, migrationRequests, pods, type Pod } from '../../kube/src/index.ts';
+import { isNotFound, migrationRequests, type Pod } from '../../kube/src/index.ts';
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
 import { starts, suiteOperator } from './others-operator.ts';
 import { land, moveOn, prepareSecond, secondOf, suiteOfMoves } from './two-moves.ts';
-import { containersEnded, jobs, move, podTemplate, resource, Workloads } from './workloads.ts';
+import {
+  completes,
+  containersEnded,
+  jobs,
+  move,
+  podsLeft,
+  podTemplate,
+  resource,
+  Workloads,
+} from './workloads.ts';
 
 const moves = migrationRequests;
 const anyText = expect.any(String) as string;
@@ -77,21 +86,8 @@ export function mpiJobSuite(cluster: () => Cluster): void {
       conditions: expect.arrayContaining([condition('Running')]) as unknown,
       replicaStatuses: { Launcher: { active: launchers }, Worker: { active: workers } },
     });
-    const left = async (name: string): Promise<string[]> => {
-      const { items } = await cluster().client.list(pods, { labelSelector: `app=${name}` });
-      return items.map((one) => pods.parse(one).metadata.name).sort();
-    };
+    const left = (name: string): Promise<string[]> => podsLeft(cluster(), name);
     const byName = { [labels.handover]: 'ByName' };
-    const completes = async (name: string): Promise<void> => {
-      const pod = await cluster().pod(name);
-      const terminated = { exitCode: 0, reason: 'Completed' };
-      const containerStatuses = pod?.spec.containers.map((one) => ({
-        ...{ name: one.name, ready: false, restartCount: 0, image: 'x', imageID: '' },
-        state: { terminated },
-      }));
-      const conditions = [{ type: 'Ready', status: 'False', reason: 'PodCompleted' }];
-      await cluster().podStatus(name, { phase: 'Succeeded', conditions, containerStatuses });
-    };
 
     /** The second move, of a worker that is deleted as soon as it belongs to the MPIJob, which may be before it is ready. */
     const moveToItsEnd = async (
@@ -136,7 +132,7 @@ export function mpiJobSuite(cluster: () => Cluster): void {
         expect(w.uidsOf(worker).size, 'the source and the target').toBe(2);
         const other = 'mpi-worker-worker-1';
         expect(w.names).toEqual(new Set([worker, other, launcher, landing]));
-        await completes(launcher);
+        await completes(c, launcher);
         await eventually(status).toMatchObject({
           conditions: expect.arrayContaining([condition('Succeeded')]) as unknown,
         });
@@ -151,7 +147,7 @@ export function mpiJobSuite(cluster: () => Cluster): void {
       const c = cluster();
       await running('mpi-end', byName, async ({ worker, launcher, status }) => {
         const landing = await land(c, 'mpi-end', worker);
-        await completes(launcher);
+        await completes(c, launcher);
         await eventually(status).toMatchObject({
           conditions: expect.arrayContaining([condition('Succeeded')]) as unknown,
         });
@@ -175,7 +171,7 @@ export function mpiJobSuite(cluster: () => Cluster): void {
     });
 
     // It gives its launcher index 0, each worker one more than its name says, and deletes workers whose index is not below
-    // `replicas` when it counts more than that by label. Such workers must not be called ByName (docs/moved-pods.md).
+    // `replicas` when it counts more than that by label. So the operator refuses such workers (pod-rules.ts).
     it('that is a worker is refused where the launcher is a worker too', async ({ skip }) => {
       needs(skip);
       const c = cluster();
@@ -216,7 +212,7 @@ export function mpiJobSuite(cluster: () => Cluster): void {
         expect(controllerOf(before)).toMatchObject({ kind: 'Job', name: 'mpi-launch-launcher' });
         const moved = await move(c, 'mpi-launch', launcher, 'Failed');
         await eventually(status).toMatchObject(runs(1, 2));
-        await completes(moved);
+        await completes(c, moved);
         await eventually(status).toMatchObject({
           conditions: expect.arrayContaining([condition('Succeeded')]) as unknown,
         });

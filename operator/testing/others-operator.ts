@@ -13,12 +13,13 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { freePort } from '../../kube/testing/api-server.ts';
 import type { Manifest } from '../../kube/testing/definitions.ts';
 import { makeIssuer, signerOf } from '../src/certificates/authority.ts';
 import { signServer } from '../src/certificates/x509.ts';
@@ -222,14 +223,6 @@ export class OthersOperator {
       }
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** Whether somebody listens. */

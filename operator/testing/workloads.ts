@@ -182,18 +182,31 @@ export function failOnce(...points: string[]): Set<string> {
 export async function containersEnded(c: Cluster, name: string, phase: string): Promise<void> {
   const pod = await c.pod(name);
   if (!pod) return;
-  const ended = { terminated: { exitCode: 137, reason: 'Error' } };
-  const status = {
-    phase,
-    conditions: [{ type: 'Ready', status: 'False', reason: 'ContainersNotReady' }],
-    containerStatuses: pod.spec.containers.map((one) => ({
-      ...{ name: one.name, ready: false, restartCount: 0, image: 'x', imageID: '' },
-      state: ended,
-    })),
-  };
-  await c.podStatus(name, status).catch((error: unknown) => {
+  const status = endedStatus(pod, { exitCode: 137, reason: 'Error' }, 'ContainersNotReady');
+  await c.podStatus(name, { phase, ...status }).catch((error: unknown) => {
     if (!isNotFound(error)) throw error;
   });
+}
+
+/** What the kubelet reports of a pod whose containers have done their work. */
+export async function completes(c: Cluster, name: string): Promise<void> {
+  const pod = (await c.pod(name)) as Pod;
+  const status = endedStatus(pod, { exitCode: 0, reason: 'Completed' }, 'PodCompleted');
+  await c.podStatus(name, { phase: 'Succeeded', ...status });
+}
+
+const endedStatus = ({ spec }: Pod, terminated: object, reason: string): object => ({
+  conditions: [{ type: 'Ready', status: 'False', reason }],
+  containerStatuses: spec.containers.map((one) => ({
+    ...{ name: one.name, ready: false, restartCount: 0, image: 'x', imageID: '' },
+    state: { terminated },
+  })),
+});
+
+/** Names of the pods that are there, in their order. */
+export async function podsLeft(c: Cluster, app: string): Promise<string[]> {
+  const { items } = await c.client.list(pods, { labelSelector: `app=${app}` });
+  return items.map((one) => pods.parse(one).metadata.name).sort();
 }
 
 /** Up to `Committed`, as the agents would do it. @returns the target's name */
