@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An application opens its device anew after each move, on nodes whose kernels give it different minors.
-import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { annotations } from '../../crds/src/index.ts';
+import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { move } from '../src/move.ts';
 import { execInPod, IDLE, newAddress, podLog, startPod } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
@@ -47,9 +47,9 @@ async function expectOpens({ namespace, log }: CaseContext, pod: string): Promis
 /** @param connects whether the pod also connects to its neighbour by librdmacm */
 async function reopen(context: CaseContext, connects: boolean): Promise<void> {
   const { namespace, nodes } = context;
-  // Its device takes the first free minor of the second node, so that the moved pod's is another than on the first.
   const neighbour = newAddress();
   const withCm = connects ? { [annotations.rdmaCm]: 'true' } : {};
+  // Its device takes the first free minor of the second node, so that the moved pod's is another than on the first.
   await startPod({
     ...{ namespace, name: 'neighbour', node: nodes[1], address: neighbour, annotations: withCm },
     command: connects ? ['/bin/sh', '-c', ACCEPT] : IDLE,

@@ -69,8 +69,7 @@ export class CreateHandler {
       );
     }
     if (decision === 'Aborted') throw abortedError();
-    const netns = await this.#parts.editor.netns(request.bundle);
-    if (netns !== undefined) await this.#parts.editor.checkDevices(request.bundle, netns);
+    await this.#parts.editor.checkDevices(request.bundle);
     const answer = readHoldAnswer(pod.metadata.annotations);
     const containers = startOrder(pod);
     await this.#parts.recordWaiting(target, pod, request);

@@ -110,7 +110,7 @@ export class SimulatedCheckpointer extends Checkpointer {
   ): Promise<DumpResult> {
     const machine = this.#machine;
     const { timeline } = machine;
-    await this.endFormerDumps(pod.containers);
+    // It takes the place of a former one.
     const dump = Symbol(id);
     for (const one of pod.containers) machine.dumps.set(one.id, dump);
     machine.images.delete(id);

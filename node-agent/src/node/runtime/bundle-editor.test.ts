@@ -29,7 +29,13 @@ function editor(devices = [uverbs]): BundleEditor {
 }
 
 const bundle = (annotations: object) =>
-  writeFile(join(root, 'bundle/config.json'), JSON.stringify({ annotations, linux: {} }));
+  writeFile(
+    join(root, 'bundle/config.json'),
+    JSON.stringify({
+      annotations,
+      linux: { namespaces: [{ type: 'network', path: '/run/netns/x' }] },
+    }),
+  );
 
 /** The destinations of the bundle's mounts, and the minors that its rules allow. */
 async function given(annotations: object, restored?: RestoredDevices) {
@@ -69,7 +75,7 @@ it('is refused where the node has no connection manager, also before it is resto
     message: expect.stringContaining('rdma_ucm') as unknown,
   };
   await expect(given(asks)).rejects.toMatchObject(refused);
-  const check = (devices = [uverbs]) => editor(devices).checkDevices('/bundle', '/run/netns/x');
+  const check = (devices = [uverbs]) => editor(devices).checkDevices('/bundle');
   await expect(check()).rejects.toMatchObject(refused);
   await check([]);
   for (const other of [{}, { 'sealift.dev/rdma-cm': 'yes' }]) {

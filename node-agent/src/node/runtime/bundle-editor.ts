@@ -14,6 +14,7 @@ import {
   readSpec,
   wantsRdmaCm,
   withDevice,
+  type OciSpec,
   writeSpec,
 } from './bundle.ts';
 import { openableNetns } from './containers.ts';
@@ -40,7 +41,11 @@ export class BundleEditor {
    * @throws AgentError BadBundle
    */
   async netns(bundle: string): Promise<string | undefined> {
-    const path = networkNamespace(await readSpec(this.#host.path(bundle)));
+    return this.#netnsOf(await readSpec(this.#host.path(bundle)));
+  }
+
+  #netnsOf(spec: OciSpec): string | undefined {
+    const path = networkNamespace(spec);
     return path ? openableNetns(this.#host, path) : undefined;
   }
 
@@ -84,15 +89,16 @@ export class BundleEditor {
    * @param bundle directory on the host
    * @throws AgentError BadBundle, DriverMissing
    */
-  async checkDevices(bundle: string, netns: string): Promise<void> {
+  async checkDevices(bundle: string): Promise<void> {
     const spec = await readSpec(this.#host.path(bundle));
     if (spec.annotations[annotations.rdmaCm] !== 'true') return;
-    if (await this.#driver.uverbs(netns)) await rdmaCm(this.#host);
+    const netns = this.#netnsOf(spec);
+    if (netns !== undefined && (await this.#driver.uverbs(netns))) await rdmaCm(this.#host);
   }
 }
 
 /** The device of the RDMA connection manager. @throws AgentError DriverMissing */
-export async function rdmaCm(host: Pick<Host, 'path'>): Promise<CharDevice> {
+async function rdmaCm(host: Pick<Host, 'path'>): Promise<CharDevice> {
   const file = host.path('/sys/class/misc/rdma_cm/dev');
   const text = await unlessErrno(readFile(file, 'utf8'), 'ENOENT');
   const [, major, minor] = /^(\d+):(\d+)$/.exec(text?.trim() ?? '') ?? [];

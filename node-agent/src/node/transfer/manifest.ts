@@ -9,7 +9,7 @@ import { AgentError } from '../../support/errors.ts';
 export const MANIFEST_VERSION = 2;
 /** 3: a container has the device of the RDMA connection manager. An agent that does not know it could not restore the container. */
 export const RDMA_CM_VERSION = 3;
-const versions: readonly unknown[] = [MANIFEST_VERSION, RDMA_CM_VERSION];
+const versions = [MANIFEST_VERSION, RDMA_CM_VERSION] as const;
 export const MANIFEST_NAME = 'manifest.json';
 
 const relativePath = z
@@ -45,7 +45,7 @@ export const manifestContainer = z.object({
 });
 
 export const manifest = z.object({
-  version: z.literal([MANIFEST_VERSION, RDMA_CM_VERSION]),
+  version: z.literal(versions),
   id: z.string().min(1).max(128),
   createdAt: z.string(),
   /** The CheckpointRequest that owns stored images, for people who find them on a disk. */
@@ -110,7 +110,7 @@ export function parseManifest(text: string): Manifest {
     throw new AgentError('ImageCorrupt', 'The manifest of the images is not JSON.', { cause });
   }
   const version = z.looseObject({ version: z.unknown() }).safeParse(json);
-  if (version.success && !versions.includes(version.data.version)) {
+  if (version.success && !(versions as readonly unknown[]).includes(version.data.version)) {
     throw new AgentError(
       'ImageVersion',
       `The images have format version ${String(version.data.version)}, this agent reads versions ${versions.join(' and ')}.`,
